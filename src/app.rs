@@ -1,0 +1,142 @@
+//! All that a request can reach, built by one function for the service and for the tests alike.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::capa;
+use crate::capa::signature::{Refusal, Verifier};
+use crate::clock::Clock;
+use crate::config::{Config, KeyHash, Partner};
+use crate::db::Db;
+
+/// The service without its sockets.
+pub struct App {
+    /// The settings it was built with.
+    pub config: Config,
+    /// The store.
+    pub db: Db,
+    /// The provider.
+    pub capa: capa::client::Client,
+    /// The time.
+    pub clock: Clock,
+    /// How many deliveries were refused.
+    pub refusals: Refusals,
+    /// Partners by API key, as places in the configuration.
+    partner_keys: HashMap<KeyHash, usize>,
+    /// Admins by API key, as places in the configuration.
+    admin_keys: HashMap<KeyHash, usize>,
+    verifiers: HashMap<String, Verifier>,
+    nobody: Verifier,
+}
+
+impl App {
+    /// Opens the store, brings its schema up to date and prepares the keys. Reaches out to nobody.
+    ///
+    /// # Errors
+    /// When the store or the client for the provider cannot be set up.
+    pub fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
+        let rounds = config
+            .partners
+            .iter()
+            .map(|partner| partner.webhook_secrets.len())
+            .max();
+        let rounds = rounds.unwrap_or(1);
+        let keys_of = |(place, partner): (usize, &Partner)| {
+            let keys: Vec<_> = partner.api_keys.iter().map(|key| (*key, place)).collect();
+            keys
+        };
+        Ok(App {
+            db: Db::open(&config.database.path)?,
+            capa: capa::client::Client::new(&config.provider)?,
+            clock,
+            refusals: Refusals::default(),
+            partner_keys: config
+                .partners
+                .iter()
+                .enumerate()
+                .flat_map(keys_of)
+                .collect(),
+            admin_keys: config
+                .admins
+                .iter()
+                .enumerate()
+                .map(|(place, admin)| (admin.api_key, place))
+                .collect(),
+            verifiers: config
+                .partners
+                .iter()
+                .map(|partner| {
+                    (
+                        partner.id.clone(),
+                        Verifier::new(&partner.webhook_secrets, rounds),
+                    )
+                })
+                .collect(),
+            nobody: Verifier::of_nobody(rounds),
+            config,
+        })
+    }
+
+    /// The place in the configuration of the partner whose API key this is.
+    ///
+    /// The key is hashed and the hash looked up, so that the time taken says nothing of any key.
+    pub fn partner_with_key(&self, key: &str) -> Option<usize> {
+        self.partner_keys.get(&KeyHash::of(key)).copied()
+    }
+
+    /// The place in the configuration of the admin whose key this is.
+    pub fn admin_with_key(&self, key: &str) -> Option<usize> {
+        self.admin_keys.get(&KeyHash::of(key)).copied()
+    }
+
+    /// What verifies the partner's webhooks; for an unknown partner one that refuses all at the same cost.
+    pub fn verifier(&self, partner: &str) -> &Verifier {
+        self.verifiers.get(partner).unwrap_or(&self.nobody)
+    }
+}
+
+/// Counts of deliveries refused since the start: all that is kept of them, so that a flood takes no space.
+#[derive(Default)]
+pub struct Refusals {
+    missing: AtomicU64,
+    doubled: AtomicU64,
+    malformed: AtomicU64,
+    wrong: AtomicU64,
+}
+
+/// [`Refusals`] at one moment.
+#[derive(Serialize)]
+pub struct RefusalCounts {
+    missing: u64,
+    doubled: u64,
+    malformed: u64,
+    wrong: u64,
+}
+
+impl Refusals {
+    /// Counts one. A warning is logged each time a count doubles: soon enough to be seen, too rarely to fill a disk.
+    pub fn note(&self, refusal: Refusal) {
+        let (count, reason) = match refusal {
+            Refusal::Missing => (&self.missing, "missing"),
+            Refusal::Doubled => (&self.doubled, "doubled"),
+            Refusal::Malformed => (&self.malformed, "malformed"),
+            Refusal::Wrong => (&self.wrong, "wrong"),
+        };
+        let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            log::warn!(reason, count; "Webhooks were refused for their signature.");
+        }
+    }
+
+    /// The counts now.
+    pub fn counts(&self) -> RefusalCounts {
+        RefusalCounts {
+            missing: self.missing.load(Ordering::Relaxed),
+            doubled: self.doubled.load(Ordering::Relaxed),
+            malformed: self.malformed.load(Ordering::Relaxed),
+            wrong: self.wrong.load(Ordering::Relaxed),
+        }
+    }
+}

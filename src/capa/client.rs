@@ -1,0 +1,438 @@
+//! Calls to the provider.
+//!
+//! One call is one attempt: creating a link makes a session at the provider and is not protected against repeats
+//! (`docs/idempotency` covers transactions only), so it is tried again only when the connection was refused and nothing
+//! can have been sent. No redirect is followed, no proxy is read from the environment, and no answer is read past a cap.
+//! Answers are judged by their HTTP status first, because the body of an error is documented nowhere.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::header::{HeaderValue, RETRY_AFTER};
+use reqwest::{Response, StatusCode, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
+use url::{Host, Url};
+
+use crate::config;
+use crate::kyc::link_request::{LinkRequest, PersonalInfo};
+
+/// No answer of the provider is read further than this many bytes.
+const ANSWER_CAP: usize = 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+const LINK_LENGTH_CAP: usize = 4096;
+
+/// A connection pool to the provider; partners differ only in the key they send.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base_url: Url,
+}
+
+/// Why the provider gave no link. Neither form of its text holds anything the provider said.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It refused what was asked (400): the partner can mend it.
+    #[error("the provider rejected the request")]
+    Rejected {
+        /// Its error code, if it gave one of the usual form.
+        code: Option<String>,
+        /// Its message, cut short and free of control characters; may speak of the user, so it is for the partner only.
+        message: Option<String>,
+    },
+    /// It knows no such user, or the user is another partner's.
+    #[error("the provider does not know the user")]
+    UserNotFound,
+    /// It refused our key.
+    #[error("the provider refused the partner's key ({0})")]
+    Unauthorized(StatusCode),
+    /// It asked us to slow down.
+    #[error("the provider limits the rate")]
+    RateLimited(RetryAfter),
+    /// It could not be reached in time, or failed.
+    #[error("the provider is not available: {reason}")]
+    Unavailable {
+        /// What happened, without its address.
+        reason: String,
+        /// When it asked us to come again.
+        retry_after: RetryAfter,
+    },
+    /// Its answer makes no sense.
+    #[error("the provider's answer is unusable: {0}")]
+    InvalidResponse(String),
+}
+
+/// Seconds until the provider wants to be asked again, between a second and an hour; `None` when it did not say.
+pub type RetryAfter = Option<u64>;
+
+/// The body of the link call. Only this endpoint takes `personalInfo`
+/// (`v1.0/reference/kycpartnercontrollerv2_generatedirectlink`).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkBody<'a> {
+    user_id: &'a str,
+    country: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partner_redirect_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    personal_info: Option<PersonalInfoBody<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PersonalInfoBody<'a> {
+    profession: &'a str,
+    phone_number: &'a str,
+    birth_country: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tax_id: Option<&'a str>,
+}
+
+impl<'a> PersonalInfoBody<'a> {
+    fn of(info: &'a PersonalInfo) -> Self {
+        PersonalInfoBody {
+            profession: info.profession,
+            phone_number: info.phone_number.expose_secret(),
+            birth_country: &info.birth_country,
+            tax_id: info.tax_id.as_ref().map(ExposeSecret::expose_secret),
+        }
+    }
+}
+
+impl Client {
+    /// A client of the provider at the configured address.
+    ///
+    /// # Errors
+    /// When the TLS set-up of the machine cannot be read.
+    pub fn new(provider: &config::Provider) -> anyhow::Result<Client> {
+        // A second call finds the provider installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(provider.timeout)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .pool_max_idle_per_host(8)
+            .user_agent(concat!("kyc-tracker/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .context("cannot set up the client for the provider")?;
+        Ok(Client {
+            http,
+            base_url: provider.base_url.clone(),
+        })
+    }
+
+    /// Asks for a link for the user, in the name of the partner whose key it is. Twice makes two sessions.
+    ///
+    /// # Errors
+    /// The provider's refusals and failures, by who can do something about them.
+    pub async fn create_link(
+        &self,
+        key: &SecretString,
+        request: &LinkRequest,
+    ) -> Result<String, Error> {
+        let body = LinkBody {
+            user_id: &request.user_id,
+            country: request.country,
+            partner_redirect_uri: request.partner_redirect_uri.as_deref(),
+            personal_info: request.personal_info.as_ref().map(PersonalInfoBody::of),
+        };
+        let response = self
+            .post("api/partner/v2/kyc/verification-link", key, &body)
+            .await?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let answer = read_capped(response).await?;
+        if !status.is_success() {
+            return Err(refusal(status, retry_after, &answer, key));
+        }
+        self.link_in(&answer)
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        key: &SecretString,
+        body: &impl Serialize,
+    ) -> Result<Response, Error> {
+        let mut key = HeaderValue::from_str(key.expose_secret())
+            .map_err(|_| Error::Unauthorized(StatusCode::UNAUTHORIZED))?;
+        key.set_sensitive(true);
+        let mut url = self.base_url.clone();
+        url.set_path(&format!(
+            "{}/{path}",
+            self.base_url.path().trim_end_matches('/')
+        ));
+        let request = self
+            .http
+            .post(url)
+            .header("partner-api-key", key)
+            .json(body);
+        let again = request.try_clone();
+        match (request.send().await, again) {
+            (Err(error), Some(again)) if refused(&error) => {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+                again.send().await.map_err(unavailable)
+            }
+            (answer, _) => answer.map_err(unavailable),
+        }
+    }
+
+    /// Takes the link out of either documented envelope, or of none: old samples show the bare object.
+    fn link_in(&self, answer: &[u8]) -> Result<String, Error> {
+        let unusable = |why: &str| Error::InvalidResponse(why.to_owned());
+        let root: Value = serde_json::from_slice(answer).map_err(|_| unusable("it is not JSON"))?;
+        let data = root.get("data").unwrap_or(&root);
+        let link = data
+            .get("kycLink")
+            .and_then(Value::as_str)
+            .ok_or_else(|| unusable("it holds no kycLink"))?;
+        if !self.trusts(link) {
+            return Err(unusable("its kycLink is no https address"));
+        }
+        Ok(link.to_owned())
+    }
+
+    /// A link is handed to people to open, so it must be https; only a provider on this machine may use plain http.
+    fn trusts(&self, link: &str) -> bool {
+        let clean =
+            link.len() <= LINK_LENGTH_CAP && link.bytes().all(|byte| byte.is_ascii_graphic());
+        let Ok(url) = Url::parse(link) else {
+            return false;
+        };
+        let anonymous = url.username().is_empty() && url.password().is_none();
+        let safe = match url.scheme() {
+            "https" => url.host().is_some(),
+            "http" => is_loopback(&url) && is_loopback(&self.base_url),
+            _ => false,
+        };
+        clean && anonymous && safe
+    }
+}
+
+/// Whether the address names this machine by a loopback address or as `localhost`, as parsed.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn refused(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+fn unavailable(error: reqwest::Error) -> Error {
+    let reason = if refused(&error) {
+        "it refused the connection"
+    } else if error.is_timeout() {
+        "it did not answer in time"
+    } else if error.is_connect() {
+        "no connection could be made"
+    } else {
+        "the connection broke"
+    };
+    Error::Unavailable {
+        reason: reason.to_owned(),
+        retry_after: None,
+    }
+}
+
+async fn read_capped(mut response: Response) -> Result<Vec<u8>, Error> {
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+        if answer.len() + chunk.len() > ANSWER_CAP {
+            return Err(Error::InvalidResponse("it is longer than 1 MiB".to_owned()));
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+fn retry_after(response: &Response) -> RetryAfter {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|seconds| seconds.clamp(1, 3600))
+}
+
+/// A 401 has two meanings that only the message tells apart: a bad key, and a user of somebody else
+/// (`reference/userpartnercontrollerv2_createverificationlink`, "user ownership errors").
+fn refusal(
+    status: StatusCode,
+    retry_after: RetryAfter,
+    answer: &[u8],
+    key: &SecretString,
+) -> Error {
+    match status.as_u16() {
+        400 | 409 | 422 => Error::Rejected {
+            code: error_code(answer),
+            message: error_message(answer).filter(|message| !message.contains(key.expose_secret())),
+        },
+        401 if error_message(answer).is_some_and(|message| message.contains("not associated")) => {
+            Error::UserNotFound
+        }
+        401 | 403 => Error::Unauthorized(status),
+        404 => Error::UserNotFound,
+        429 => Error::RateLimited(retry_after),
+        500..=599 => Error::Unavailable {
+            reason: format!("it answered {}", status.as_u16()),
+            retry_after,
+        },
+        other => Error::InvalidResponse(format!("its status is {other}")),
+    }
+}
+
+/// The places where error bodies have been seen to carry a code.
+fn error_code(answer: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(answer).ok()?;
+    let places = [
+        body.pointer("/error/code"),
+        body.get("code"),
+        body.get("errorCode"),
+        body.get("error"),
+    ];
+    let code = places.into_iter().flatten().find_map(Value::as_str)?;
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (code.len() <= 64 && code.bytes().all(usual)).then(|| code.to_owned())
+}
+
+fn error_message(answer: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(answer).ok()?;
+    let places = [body.pointer("/error/message"), body.get("message")];
+    let message = places.into_iter().flatten().find_map(Value::as_str)?;
+    Some(
+        message
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(300)
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(base_url: &str) -> Client {
+        Client::new(&config::Provider {
+            base_url: base_url.parse().unwrap(),
+            timeout: Duration::from_secs(1),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_link_is_found_in_both_envelopes_and_in_none() {
+        let client = client("https://staging-api.capa.fi");
+        for answer in [
+            r#"{"status":"ok","data":{"kycLink":"https://p.example/s/1"}}"#,
+            r#"{"success":true,"data":{"kycLink":"https://p.example/s/1"}}"#,
+            r#"{"kycLink":"https://p.example/s/1"}"#,
+        ] {
+            assert_eq!(
+                client.link_in(answer.as_bytes()).unwrap(),
+                "https://p.example/s/1"
+            );
+        }
+        for answer in [
+            "",
+            "<html>",
+            "{}",
+            "[]",
+            r#"{"data":null}"#,
+            r#"{"data":{"kycLink":7}}"#,
+        ] {
+            assert!(client.link_in(answer.as_bytes()).is_err(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_could_harm_is_not_handed_on() {
+        let remote = client("https://staging-api.capa.fi");
+        let local = client("http://127.0.0.1:9");
+        assert!(local.trusts("http://localhost:9/verify/1"));
+        assert!(!remote.trusts("http://localhost:9/verify/1"));
+        for link in [
+            "http://p.example/s",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "//p.example/s",
+            "https://",
+            "",
+            "https://user:pw@p.example/",
+            "https://p.example/\n",
+            "https://p.example/é",
+        ] {
+            assert!(!remote.trusts(link) && !local.trusts(link), "{link:?}");
+        }
+    }
+
+    #[test]
+    fn the_status_decides_and_the_message_only_tells_two_kinds_of_401_apart() {
+        let key = SecretString::from("the-partners-key");
+        let judge = |status: u16, body: &str| {
+            refusal(
+                StatusCode::from_u16(status).unwrap(),
+                Some(9),
+                body.as_bytes(),
+                &key,
+            )
+        };
+        let foreign = r#"{"success":false,"error":{"code":"UNAUTHORIZED","message":"User is not associated with the partner"}}"#;
+        assert!(matches!(judge(401, foreign), Error::UserNotFound));
+        assert!(matches!(judge(401, "<html>"), Error::Unauthorized(_)));
+        assert!(matches!(judge(403, ""), Error::Unauthorized(_)));
+        assert!(matches!(judge(404, ""), Error::UserNotFound));
+        assert!(matches!(judge(429, ""), Error::RateLimited(Some(9))));
+        assert!(matches!(
+            judge(503, "{}"),
+            Error::Unavailable {
+                retry_after: Some(9),
+                ..
+            }
+        ));
+        assert!(matches!(judge(302, ""), Error::InvalidResponse(_)));
+        assert!(matches!(judge(418, ""), Error::InvalidResponse(_)));
+    }
+
+    #[test]
+    fn a_rejections_code_and_message_are_found_cleaned_and_cut() {
+        let key = SecretString::from("the-partners-key");
+        let judge = |body: &str| match refusal(StatusCode::BAD_REQUEST, None, body.as_bytes(), &key)
+        {
+            Error::Rejected { code, message } => (code, message),
+            other => panic!("{other}"),
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            judge(r#"{"success":false,"error":{"code":"A_B","message":"no\u0000 \u001b[1mway"}}"#),
+            (some("A_B"), some("no [1mway"))
+        );
+        assert_eq!(
+            judge(r#"{"error":"BAD","message":"m"}"#),
+            (some("BAD"), some("m"))
+        );
+        assert_eq!(judge(r#"{"errorCode":"BAD"}"#), (some("BAD"), None));
+        assert_eq!(
+            judge(r#"{"code":"not a code!","message":"key the-partners-key"}"#),
+            (None, None)
+        );
+        assert_eq!(judge("<html>"), (None, None));
+        let (_, message) = judge(&format!(r#"{{"message":"{}"}}"#, "x".repeat(5_000)));
+        assert_eq!(message.unwrap().len(), 300);
+    }
+}

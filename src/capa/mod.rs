@@ -1,0 +1,8 @@
+//! All that is only true of this provider, Capa: its calls, its signature, its words, and a stand-in for trying it.
+//!
+//! Facts about it cite the page of its documentation they come from. Nothing here knows the database.
+
+pub mod client;
+pub mod payload;
+pub mod sandbox;
+pub mod signature;

@@ -1,0 +1,70 @@
+//! The commands. Exit codes: 0 done, 1 failed, 2 wrong use or unusable configuration.
+
+mod check_config;
+mod demo;
+mod key;
+mod sandbox;
+mod serve;
+mod webhook;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+
+/// Generates KYC links, hears the provider's signed webhooks, and answers where a user stands.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The settings, a TOML file; without it the defaults and the environment (KYC__…) count.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve,
+    /// Run the service and a sandbox provider together, with throw-away keys; needs no account and no settings.
+    Demo(demo::Arguments),
+    /// Run the sandbox provider alone, for the partners of the settings.
+    Sandbox(sandbox::Arguments),
+    /// Say whether the settings are usable.
+    CheckConfig,
+    /// Make API keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Sign a webhook, or explain why a signature is refused.
+    #[command(subcommand)]
+    Webhook(webhook::Command),
+}
+
+/// Does what the arguments of the process say.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = arguments.config.as_deref();
+    let done = match &arguments.command {
+        Command::Serve => serve::run(config),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Sandbox(arguments) => sandbox::run(config, arguments),
+        Command::CheckConfig => check_config::run(config),
+        Command::Key(command) => key::run(command),
+        Command::Webhook(command) => match webhook::run(command) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+    };
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("kyc-tracker: {error:#}");
+    if error.is::<ConfigError>() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,36 @@
+//! `kyc-tracker serve`: runs the service until it is told to stop.
+
+use std::path::Path;
+
+use actix_web::{rt, web};
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::kyc::verification::Confirm;
+use crate::logging;
+use crate::web::server;
+
+/// Returns after SIGTERM or SIGINT, when the requests that were taken have been answered.
+pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
+    let config = Config::load(config, config::process_environment()?)?;
+    logging::init(&config.log);
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+    if config.webhooks.confirm == Confirm::Never {
+        log::warn!(
+            "webhooks.confirm is never: what contradicts a verdict is dropped without asking the provider."
+        );
+    }
+    rt::System::new().block_on(async {
+        let listener = server::bind(config.server.bind)?;
+        let address = listener.local_addr()?;
+        let app = web::Data::new(App::build(config, Clock::system())?);
+        let server = server::serve(app, listener)?;
+        log::info!(address:%; "Listening.");
+        server::until_told_to_stop(server).await?;
+        log::info!("Stopped.");
+        Ok(())
+    })
+}

@@ -1,0 +1,142 @@
+//! The only caller of the system clock, and the maker of ids.
+//!
+//! Times are naive UTC cut to microseconds, so that what was stored equals what was written on every database.
+//! Ids are `UUIDv7`: they sort by the time they were made, and two made in the same instant still sort in the order made.
+//! A driven clock stands still until it is told to move, so that tests step through hours without waiting.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+use uuid::timestamp::context::ContextV7;
+
+/// A moment, in microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The moment `age` before this one.
+    pub fn minus(self, age: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(micros(age)))
+    }
+
+    /// The moment `wait` after this one.
+    pub fn plus(self, wait: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(micros(wait)))
+    }
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// RFC 3339 in UTC with milliseconds, the form of every time in an answer.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_default();
+        f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+/// Reads RFC 3339 with any offset.
+impl FromStr for Timestamp {
+    type Err = chrono::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        DateTime::parse_from_rfc3339(text).map(|time| Timestamp(time.timestamp_micros()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Tells the time and makes ids; clones share one source.
+#[derive(Clone)]
+pub struct Clock(Arc<Source>);
+
+struct Source {
+    /// Microseconds since 1970 of a driven clock; `None` follows the system.
+    driven: Option<AtomicI64>,
+    ids: Mutex<ContextV7>,
+}
+
+impl Clock {
+    /// Follows the system clock.
+    pub fn system() -> Clock {
+        Clock(Arc::new(Source {
+            driven: None,
+            ids: Mutex::new(ContextV7::new()),
+        }))
+    }
+
+    /// Stands at `start` until [`Clock::advance`] moves it.
+    pub fn driven(start: Timestamp) -> Clock {
+        Clock(Arc::new(Source {
+            driven: Some(AtomicI64::new(start.0)),
+            ids: Mutex::new(ContextV7::new()),
+        }))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        match &self.0.driven {
+            Some(at) => Timestamp(at.load(Ordering::SeqCst)),
+            None => Timestamp(system_now().timestamp_micros()),
+        }
+    }
+
+    /// Moves a driven clock forward; a system clock cannot be moved and ignores it.
+    pub fn advance(&self, by: Duration) {
+        if let Some(at) = &self.0.driven {
+            at.fetch_add(micros(by), Ordering::SeqCst);
+        }
+    }
+
+    /// A new id that sorts after every id this clock made before.
+    pub fn id(&self) -> String {
+        let now = self.now().0.max(0);
+        let seconds = u64::try_from(now / 1_000_000).unwrap_or(0);
+        let nanos = u32::try_from(now % 1_000_000 * 1_000).unwrap_or(0);
+        let time = uuid::Timestamp::from_unix(&self.0.ids, seconds, nanos);
+        Uuid::new_v7(time).to_string()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks the system"
+)]
+fn system_now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_utc_with_milliseconds_and_read_with_any_offset() {
+        let time: Timestamp = "2026-11-23T21:20:00.123456+02:00".parse().unwrap();
+        assert_eq!(time.to_string(), "2026-11-23T19:20:00.123Z");
+        assert_eq!(time.0 % 1_000_000, 123_456);
+        assert!("2026-11-23".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn ids_sort_in_the_order_made_even_when_the_clock_stands_still() {
+        let clock = Clock::driven(Timestamp(1_800_000_000_000_000));
+        let made: Vec<String> = (0..1_000).map(|_| clock.id()).collect();
+        let mut sorted = made.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(made, sorted);
+    }
+}

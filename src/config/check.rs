@@ -1,0 +1,564 @@
+//! Turns the merged table into a [`Config`], or says which key is wrong.
+//!
+//! The raw structs mirror the file: unknown keys are refused by serde, and every secret `x` has its `x_file` beside it.
+//! No message may repeat a value, not even serde's own: a secret is easily put into the wrong key. What a sample value
+//! looks like is in `samples.rs`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use toml::{Table, Value};
+use url::{Host, Url};
+
+use super::samples::{is_sample, is_sample_hash};
+use super::{
+    Admin, Config, ConfigError, Database, KeyHash, Links, Log, LogFormat, Partner, Provider,
+    Server, Webhooks,
+};
+use crate::kyc::verification::Confirm;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    server: RawServer,
+    log: RawLog,
+    database: RawDatabase,
+    provider: RawProvider,
+    links: RawLinks,
+    webhooks: RawWebhooks,
+    #[serde(default)]
+    partners: Vec<RawPartner>,
+    #[serde(default)]
+    admins: Vec<RawAdmin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    bind: String,
+    public_url: String,
+    workers: usize,
+    shutdown_timeout: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    format: LogFormat,
+    filter: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDatabase {
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProvider {
+    base_url: String,
+    timeout: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLinks {
+    reuse_for: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWebhooks {
+    confirm: Confirm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPartner {
+    id: String,
+    provider_api_key: Option<SecretString>,
+    provider_api_key_file: Option<PathBuf>,
+    webhook_secrets: Option<Vec<SecretString>>,
+    webhook_secrets_file: Option<PathBuf>,
+    api_keys: Option<Vec<SecretString>>,
+    api_keys_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAdmin {
+    name: String,
+    api_key: Option<SecretString>,
+    api_key_file: Option<PathBuf>,
+}
+
+/// Reads the types; every message is rewritten, because serde's may quote the value.
+pub(super) fn deserialize(table: Table) -> Result<RawConfig, ConfigError> {
+    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+        let path = error.path().to_string();
+        plain_words(&path, error.inner().message())
+    })
+}
+
+/// Serde's message in our words. The value it quotes stands before the last ", expected ", so only what follows is kept.
+fn plain_words(path: &str, message: &str) -> ConfigError {
+    let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
+    let names = || {
+        expected
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if let Some(field) = message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        return ConfigError::new(format!("{path}.{field}"), "is missing");
+    }
+    if found.starts_with("unknown field") {
+        return ConfigError::new(path, format!("unknown key; known here: {}", names()));
+    }
+    if found.starts_with("unknown variant") {
+        return ConfigError::new(path, format!("must be one of: {}", names()));
+    }
+    let expected = match expected {
+        "usize" => "a whole number, 0 or more",
+        "a sequence" => "a list",
+        "path string" => "a text",
+        "a string" => "a text",
+        other if other.starts_with("struct ") => "a table",
+        _ => "another type",
+    };
+    ConfigError::new(path, format!("has the wrong type: must be {expected}"))
+}
+
+/// Checks everything that the types do not say, the first fault in the order of the file.
+pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
+    let bad = |key: &str, reason: &str| ConfigError::new(key, reason);
+    let bind = raw.server.bind.parse().map_err(|_| {
+        bad(
+            "server.bind",
+            "is not an address with a port, such as 127.0.0.1:8080 or [::1]:8080",
+        )
+    })?;
+    if raw.server.workers > 1024 {
+        return Err(bad(
+            "server.workers",
+            "must be at most 1024; 0 means one for each core",
+        ));
+    }
+    check_filter(&raw.log.filter).map_err(|reason| bad("log.filter", reason))?;
+
+    let mut load_warnings = Vec::new();
+    let server = Server {
+        bind,
+        public_url: web_url("server.public_url", &raw.server.public_url)?,
+        workers: raw.server.workers,
+        shutdown_timeout: duration(
+            "server.shutdown_timeout",
+            &raw.server.shutdown_timeout,
+            (Duration::from_secs(1), "1s"),
+            (5 * MINUTE, "5m"),
+        )?,
+    };
+    let database = Database {
+        path: sqlite_path(&raw.database.url).map_err(|reason| bad("database.url", reason))?,
+    };
+    let provider = Provider {
+        base_url: provider_url(&raw.provider.base_url)?,
+        timeout: duration(
+            "provider.timeout",
+            &raw.provider.timeout,
+            (Duration::from_secs(1), "1s"),
+            (MINUTE, "60s"),
+        )?,
+    };
+    let links = Links {
+        reuse_for: duration(
+            "links.reuse_for",
+            &raw.links.reuse_for,
+            (MINUTE, "1m"),
+            (30 * DAY, "30d"),
+        )?,
+    };
+    if raw.partners.is_empty() {
+        return Err(bad(
+            "partners",
+            "none is configured; add a [[partners]] table with id, provider_api_key, webhook_secrets and api_keys",
+        ));
+    }
+    let partners = raw
+        .partners
+        .into_iter()
+        .enumerate()
+        .map(|(number, partner)| {
+            check_partner(&format!("partners[{number}]"), partner, &mut load_warnings)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let admins = raw
+        .admins
+        .into_iter()
+        .enumerate()
+        .map(|(number, admin)| check_admin(&format!("admins[{number}]"), admin, &mut load_warnings))
+        .collect::<Result<Vec<_>, _>>()?;
+    check_unique(&partners, &admins)?;
+    Ok(Config {
+        server,
+        log: Log {
+            format: raw.log.format,
+            filter: raw.log.filter,
+        },
+        database,
+        provider,
+        links,
+        webhooks: Webhooks {
+            confirm: raw.webhooks.confirm,
+        },
+        partners,
+        admins,
+        load_warnings,
+    })
+}
+
+fn check_partner(
+    at: &str,
+    raw: RawPartner,
+    warnings: &mut Vec<String>,
+) -> Result<Partner, ConfigError> {
+    let mut bytes = raw.id.bytes();
+    let letter_or_digit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    if raw.id.len() > 64
+        || !bytes.next().is_some_and(letter_or_digit)
+        || !bytes.all(|byte| letter_or_digit(byte) || byte == b'-' || byte == b'_')
+    {
+        return Err(ConfigError::new(
+            format!("{at}.id"),
+            "must begin with a-z or 0-9, go on with a-z, 0-9, - or _, and have at most 64 characters",
+        ));
+    }
+
+    let key = format!("{at}.provider_api_key");
+    let provider_api_key = secret(
+        &key,
+        raw.provider_api_key,
+        raw.provider_api_key_file,
+        warnings,
+    )?;
+    let text = provider_api_key.expose_secret();
+    refuse_sample(&key, text)?;
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ConfigError::new(
+            key,
+            "must be visible ASCII without spaces, since it goes into a header",
+        ));
+    }
+
+    let key = format!("{at}.webhook_secrets");
+    let webhook_secrets = secrets(
+        &key,
+        raw.webhook_secrets,
+        raw.webhook_secrets_file,
+        warnings,
+    )?;
+    for (place, secret) in webhook_secrets.iter().enumerate() {
+        let text = secret.expose_secret();
+        let key = format!("{key}[{place}]");
+        refuse_sample(&key, text)?;
+        if text.len() < 16 {
+            return Err(ConfigError::new(key, "is shorter than 16 bytes"));
+        }
+        if let Some(first) = webhook_secrets[..place]
+            .iter()
+            .position(|other| other.expose_secret() == text)
+        {
+            return Err(ConfigError::new(
+                key,
+                format!("is the same as {at}.webhook_secrets[{first}]"),
+            ));
+        }
+    }
+
+    let key = format!("{at}.api_keys");
+    let api_keys = secrets(&key, raw.api_keys, raw.api_keys_file, warnings)?
+        .iter()
+        .enumerate()
+        .map(|(place, text)| key_hash(&format!("{key}[{place}]"), text))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Partner {
+        id: raw.id,
+        provider_api_key,
+        webhook_secrets,
+        api_keys,
+    })
+}
+
+fn check_admin(at: &str, raw: RawAdmin, warnings: &mut Vec<String>) -> Result<Admin, ConfigError> {
+    if raw.name.trim().is_empty() || raw.name.chars().any(char::is_control) {
+        return Err(ConfigError::new(
+            format!("{at}.name"),
+            "must not be empty or have control characters",
+        ));
+    }
+    let key = format!("{at}.api_key");
+    let text = secret(&key, raw.api_key, raw.api_key_file, warnings)?;
+    Ok(Admin {
+        name: raw.name,
+        api_key: key_hash(&key, &text)?,
+    })
+}
+
+/// One key must name one owner, and one provider account has one webhook URL, hence one partner.
+fn check_unique(partners: &[Partner], admins: &[Admin]) -> Result<(), ConfigError> {
+    let (mut ids, mut provider_keys, mut names) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut hashes = HashMap::new();
+    let same = |key: String, first: String, why: &str| {
+        Err(ConfigError::new(
+            key,
+            format!("is the same as {first}{why}"),
+        ))
+    };
+    for (number, partner) in partners.iter().enumerate() {
+        let at = format!("partners[{number}]");
+        if let Some(first) = ids.insert(partner.id.as_str(), format!("{at}.id")) {
+            return same(format!("{at}.id"), first, "");
+        }
+        let key = format!("{at}.provider_api_key");
+        if let Some(first) =
+            provider_keys.insert(partner.provider_api_key.expose_secret(), key.clone())
+        {
+            return same(
+                key,
+                first,
+                "; a provider account has one webhook URL, so it can be only one partner",
+            );
+        }
+        for (place, hash) in partner.api_keys.iter().enumerate() {
+            let key = format!("{at}.api_keys[{place}]");
+            if let Some(first) = hashes.insert(hash, key.clone()) {
+                return same(key, first, "; a key has one owner");
+            }
+        }
+    }
+    for (number, admin) in admins.iter().enumerate() {
+        let at = format!("admins[{number}]");
+        if let Some(first) = names.insert(admin.name.as_str(), format!("{at}.name")) {
+            return same(format!("{at}.name"), first, "");
+        }
+        if let Some(first) = hashes.insert(&admin.api_key, format!("{at}.api_key")) {
+            return same(format!("{at}.api_key"), first, "; a key has one owner");
+        }
+    }
+    Ok(())
+}
+
+/// The one secret of `key`, from the setting or from its file.
+fn secret(
+    key: &str,
+    given: Option<SecretString>,
+    file: Option<PathBuf>,
+    warnings: &mut Vec<String>,
+) -> Result<SecretString, ConfigError> {
+    match (given, file) {
+        (Some(_), Some(_)) => Err(given_twice(key)),
+        (Some(secret), None) => Ok(secret),
+        (None, Some(path)) => {
+            let text = read_secret_file(key, &path, warnings)?;
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            Ok(SecretString::from(line.strip_suffix('\r').unwrap_or(line)))
+        }
+        (None, None) => Err(ConfigError::new(key, "is missing")),
+    }
+}
+
+/// The secrets of `key`, from the setting or from the lines of its file; at least one.
+fn secrets(
+    key: &str,
+    given: Option<Vec<SecretString>>,
+    file: Option<PathBuf>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<SecretString>, ConfigError> {
+    let list = match (given, file) {
+        (Some(_), Some(_)) => return Err(given_twice(key)),
+        (Some(list), None) => list,
+        (None, Some(path)) => read_secret_file(key, &path, warnings)?
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(SecretString::from)
+            .collect(),
+        (None, None) => return Err(ConfigError::new(key, "is missing")),
+    };
+    if list.is_empty() {
+        return Err(ConfigError::new(key, "is empty; at least one is needed"));
+    }
+    Ok(list)
+}
+
+fn given_twice(key: &str) -> ConfigError {
+    ConfigError::new(
+        key,
+        format!("is given twice, here and by {key}_file; keep one of them"),
+    )
+}
+
+fn read_secret_file(
+    key: &str,
+    path: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<String, ConfigError> {
+    let key = format!("{key}_file");
+    let error = |reason: std::io::Error| {
+        ConfigError::new(&key, format!("cannot read {}: {reason}", path.display()))
+    };
+    let mut file = File::open(path).map_err(error)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata().map_err(error)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            let warning = format!(
+                "{key}: {path} is open to other users (mode {mode:03o}); chmod 600 closes it"
+            );
+            // Most often the logger starts only after the settings are read, so the warning is kept as well.
+            log::warn!("{warning}");
+            warnings.push(warning);
+        }
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(error)?;
+    Ok(text)
+}
+
+fn refuse_sample(key: &str, text: &str) -> Result<(), ConfigError> {
+    if text.trim().is_empty() {
+        return Err(ConfigError::new(key, "is empty"));
+    }
+    if is_sample(text) {
+        return Err(ConfigError::new(
+            key,
+            "is a sample value; put the real secret here",
+        ));
+    }
+    Ok(())
+}
+
+fn key_hash(key: &str, text: &SecretString) -> Result<KeyHash, ConfigError> {
+    let Some(hash) = KeyHash::parse(text.expose_secret()) else {
+        let reason = "is not sha256: and 64 hex digits; `kyc-tracker key new` prints a key and this form of it";
+        return Err(ConfigError::new(key, reason));
+    };
+    if is_sample_hash(hash) {
+        return Err(ConfigError::new(
+            key,
+            "is the hash of an empty or sample key; make one with `kyc-tracker key new`",
+        ));
+    }
+    Ok(hash)
+}
+
+fn web_url(key: &str, text: &str) -> Result<Url, ConfigError> {
+    let error = |reason: &str| ConfigError::new(key, reason);
+    let url =
+        Url::parse(text).map_err(|_| error("is not a URL such as https://kyc.example.com"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(error("must begin with https:// or http://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(error("must not have a user name or password in it"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(error("must not have a query (?) or a fragment (#)"));
+    }
+    Ok(url)
+}
+
+/// The provider's key goes with every call, so it may travel unencrypted only inside this machine.
+fn provider_url(text: &str) -> Result<Url, ConfigError> {
+    let url = web_url("provider.base_url", text)?;
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "http" && !loopback {
+        return Err(ConfigError::new(
+            "provider.base_url",
+            "must begin with https://; http:// is only for localhost, 127.0.0.1 and [::1]",
+        ));
+    }
+    Ok(url)
+}
+
+/// The text may hold a database password, so no reason repeats any of it.
+fn sqlite_path(url: &str) -> Result<PathBuf, &'static str> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Err("PostgreSQL is not supported by this build yet");
+    }
+    let path = url
+        .strip_prefix("sqlite://")
+        .ok_or("must begin with sqlite://, as in sqlite://data/kyc.db or sqlite:///var/lib/kyc-tracker/kyc.db")?;
+    if path.trim().is_empty() || path.ends_with('/') {
+        return Err("must name a file after sqlite://");
+    }
+    if path.starts_with(":memory:") {
+        return Err(
+            "must name a file; a database in memory would forget every user at the next start",
+        );
+    }
+    if path.contains(['?', '#']) || path.contains(char::is_control) {
+        return Err("must be a plain path after sqlite://, without ?, # or control characters");
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn duration(
+    key: &str,
+    text: &str,
+    (least, least_text): (Duration, &str),
+    (most, most_text): (Duration, &str),
+) -> Result<Duration, ConfigError> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| ConfigError::new(key, "is not a length of time such as 10s, 5m or 12h"))?;
+    if duration < least || duration > most {
+        return Err(ConfigError::new(
+            key,
+            format!("must be from {least_text} to {most_text}"),
+        ));
+    }
+    Ok(duration)
+}
+
+/// `env_logger` skips what it cannot read, so a misspelt level would silently change what is logged.
+fn check_filter(filter: &str) -> Result<(), &'static str> {
+    let directives = filter.split('/').next().unwrap_or_default();
+    for directive in directives
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
+        // A word alone may also be a part of the program, but a single plain word is most likely a misspelt level.
+        let word = match directive.rsplit_once('=') {
+            Some((_, level)) => level.trim(),
+            None if directive.contains("::") || directive.contains('_') => continue,
+            None => directive,
+        };
+        if word.parse::<log::LevelFilter>().is_err() {
+            return Err(
+                "has a level that is none of: off, error, warn, info, debug, trace (for one part: part=level)",
+            );
+        }
+    }
+    Ok(())
+}

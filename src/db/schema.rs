@@ -1,0 +1,72 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    deliveries (id) {
+        id -> Text,
+        partner -> Text,
+        user_key -> Nullable<Text>,
+        attempt -> Nullable<BigInt>,
+        external_user_id -> Nullable<Text>,
+        family -> Nullable<Text>,
+        event -> Nullable<Text>,
+        signature -> Binary,
+        body -> Nullable<Binary>,
+        outcome -> Text,
+        repeats -> BigInt,
+        received_at -> BigInt,
+        last_received_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    feeds (partner) {
+        partner -> Text,
+        last_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    heartbeats (name) {
+        name -> Text,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    transitions (partner, seq) {
+        partner -> Text,
+        seq -> BigInt,
+        user_key -> Text,
+        version -> BigInt,
+        attempt -> BigInt,
+        from_status -> Nullable<Text>,
+        to_status -> Text,
+        source -> Text,
+        event -> Nullable<Text>,
+        delivery_id -> Nullable<Text>,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Text,
+        partner -> Text,
+        user_id -> Text,
+        external_user_id -> Text,
+        country -> Text,
+        redirect_uri -> Nullable<Text>,
+        attempt -> BigInt,
+        status -> Text,
+        held -> Nullable<Text>,
+        source -> Text,
+        version -> BigInt,
+        kyc_link -> Nullable<Text>,
+        link_created_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        decided_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(deliveries, feeds, heartbeats, transitions, users,);

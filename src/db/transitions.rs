@@ -1,0 +1,172 @@
+//! The table of transitions: every change of a status as readers see it, append-only.
+//!
+//! Whatever changes a user goes through [`record`] or [`touch`], which keep row, version and history in step.
+//! A partner's sequence has no gaps and is in commit order, so that a reader who has seen number n has missed nothing
+//! before it.
+
+use diesel::prelude::*;
+use diesel::sqlite::Sqlite;
+
+use super::schema::{feeds, transitions};
+use super::users::{self, User};
+use super::{Conn, QueryResult};
+use crate::clock::Timestamp;
+use crate::kyc::status::{Source, Status};
+use crate::kyc::verification::State;
+
+/// One change of a user's status.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = transitions, check_for_backend(Sqlite))]
+pub struct Transition {
+    /// Its place among the partner's transitions.
+    pub seq: i64,
+    /// The attempt it belongs to.
+    pub attempt: i64,
+    /// What was shown before; `None` at the beginning of an attempt.
+    pub from_status: Option<Status>,
+    /// What was shown after.
+    pub to_status: Status,
+    /// What moved it.
+    pub source: Source,
+    /// The webhook's event.
+    pub event: Option<String>,
+    /// The webhook's delivery.
+    pub delivery_id: Option<String>,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// What moved a user.
+#[derive(Clone, Copy, Debug)]
+pub enum Cause<'a> {
+    /// A link that opened an attempt.
+    Link,
+    /// A signed webhook.
+    Webhook {
+        /// Its event.
+        event: &'a str,
+        /// The row it is stored in.
+        delivery_id: &'a str,
+    },
+}
+
+impl Cause<'_> {
+    fn source(self) -> Source {
+        match self {
+            Cause::Link => Source::Link,
+            Cause::Webhook { .. } => Source::Webhook,
+        }
+    }
+}
+
+/// Registers a user and begins its history.
+pub fn register(conn: &mut Conn, new: &users::NewUser<'_>, now: Timestamp) -> QueryResult<User> {
+    let user = users::insert(conn, new, now)?;
+    append(conn, &user, None, Cause::Link, now)?;
+    Ok(user)
+}
+
+/// Moves a user to the state `after`, and writes down the transition if readers see another status or attempt.
+pub fn record(
+    conn: &mut Conn,
+    user: &User,
+    after: State,
+    cause: Cause<'_>,
+    now: Timestamp,
+) -> QueryResult<User> {
+    let before = user.state();
+    if after == before {
+        return Ok(user.clone());
+    }
+    let opened = after.attempt != before.attempt;
+    let mut moved = User {
+        attempt: after.attempt,
+        status: after.status,
+        held: after.held,
+        ..user.clone()
+    };
+    if opened || after.status.is_final() {
+        moved.kyc_link = None;
+        moved.link_created_at = user.link_created_at.filter(|_| !opened);
+    }
+    if after.status.is_final() {
+        moved.decided_at = user
+            .decided_at
+            .filter(|_| after.status == before.status)
+            .or(Some(now));
+    } else {
+        moved.decided_at = None;
+    }
+    let seen = opened || after.shown() != before.shown();
+    if seen {
+        moved.source = cause.source();
+    }
+    let moved = touch(conn, user, moved, now)?;
+    if seen {
+        let from = (!opened).then(|| before.shown());
+        append(conn, &moved, from, cause, now)?;
+    }
+    Ok(moved)
+}
+
+/// Writes a change that readers can see and that moves no status; returns the user with its new version.
+pub fn touch(conn: &mut Conn, before: &User, mut after: User, now: Timestamp) -> QueryResult<User> {
+    after.version = before.version + 1;
+    after.updated_at = now;
+    users::update(conn, before.version, &after)?;
+    Ok(after)
+}
+
+fn append(
+    conn: &mut Conn,
+    user: &User,
+    from: Option<Status>,
+    cause: Cause<'_>,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let (event, delivery_id) = match cause {
+        Cause::Link => (None, None),
+        Cause::Webhook { event, delivery_id } => (Some(event), Some(delivery_id)),
+    };
+    diesel::insert_into(transitions::table)
+        .values((
+            transitions::partner.eq(&user.partner),
+            transitions::seq.eq(next_seq(conn, &user.partner)?),
+            transitions::user_key.eq(&user.id),
+            transitions::version.eq(user.version),
+            transitions::attempt.eq(user.attempt),
+            transitions::from_status.eq(from),
+            transitions::to_status.eq(user.state().shown()),
+            transitions::source.eq(cause.source()),
+            transitions::event.eq(event),
+            transitions::delivery_id.eq(delivery_id),
+            transitions::at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// A counter, not a sequence of the database: it is given out in the order of commits and never skips.
+fn next_seq(conn: &mut Conn, partner: &str) -> QueryResult<i64> {
+    let counted = diesel::update(feeds::table.find(partner))
+        .set(feeds::last_seq.eq(feeds::last_seq + 1))
+        .execute(conn)?;
+    if counted == 0 {
+        diesel::insert_into(feeds::table)
+            .values((feeds::partner.eq(partner), feeds::last_seq.eq(1)))
+            .execute(conn)?;
+    }
+    feeds::table
+        .find(partner)
+        .select(feeds::last_seq)
+        .first(conn)
+}
+
+/// A user's history, oldest first.
+pub fn of_user(conn: &mut Conn, user_key: &str) -> QueryResult<Vec<Transition>> {
+    transitions::table
+        .filter(transitions::user_key.eq(user_key))
+        .order(transitions::version)
+        .select(Transition::as_select())
+        .load(conn)
+}

@@ -1,0 +1,261 @@
+//! The table of users, and every query of it.
+//!
+//! Each query says whose users it means: `of(partner)` is where all of a partner's begin, so that none can forget it.
+
+use diesel::prelude::*;
+use diesel::sqlite::Sqlite;
+
+use super::schema::users;
+use super::{Conn, QueryResult};
+use crate::clock::Timestamp;
+use crate::kyc::status::{Source, Status};
+use crate::kyc::verification::State;
+
+/// One person of one partner.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(Sqlite))]
+pub struct User {
+    /// Our own key of the row; sorts by the time of registration.
+    pub id: String,
+    /// The partner whose user it is.
+    pub partner: String,
+    /// The provider's id.
+    pub user_id: String,
+    /// The partner's own id, the only one that webhooks carry.
+    pub external_user_id: String,
+    /// The country whose KYC template is used.
+    pub country: String,
+    /// Where the provider sends the user afterwards.
+    pub redirect_uri: Option<String>,
+    /// Number of the current attempt.
+    pub attempt: i64,
+    /// What is believed, the doubt aside; [`User::state`] has what may be shown.
+    pub status: Status,
+    /// The doubt.
+    pub held: Option<Status>,
+    /// What moved the status last.
+    pub source: Source,
+    /// Grows by one with every change a reader could see.
+    pub version: i64,
+    /// The provider's session of this attempt; whoever has it can act as the user. Gone once decided.
+    pub kyc_link: Option<String>,
+    /// When the provider gave that link.
+    pub link_created_at: Option<Timestamp>,
+    /// When the user was registered.
+    pub created_at: Timestamp,
+    /// When a reader could last see a change.
+    pub updated_at: Timestamp,
+    /// When the current attempt was decided.
+    pub decided_at: Option<Timestamp>,
+}
+
+impl User {
+    /// The part that the rule knows.
+    pub fn state(&self) -> State {
+        State {
+            attempt: self.attempt,
+            status: self.status,
+            held: self.held,
+        }
+    }
+}
+
+/// A user to be registered, at the beginning of attempt 1.
+pub struct NewUser<'a> {
+    /// The key of the row.
+    pub id: String,
+    /// The partner whose user it will be.
+    pub partner: &'a str,
+    /// The provider's id.
+    pub user_id: &'a str,
+    /// The partner's own id.
+    pub external_user_id: &'a str,
+    /// The country whose KYC template is used.
+    pub country: &'a str,
+    /// Where the provider sends the user afterwards.
+    pub redirect_uri: Option<&'a str>,
+}
+
+/// Which users a list shows; what is `None` does not narrow it.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this partner only.
+    pub partner: Option<String>,
+    /// Shown with this status.
+    pub status: Option<Status>,
+    /// Of this country.
+    pub country: Option<String>,
+    /// With exactly this partner's id.
+    pub external_user_id: Option<String>,
+    /// Waiting for confirmation, or not.
+    pub needs_confirmation: Option<bool>,
+    /// Changed at or after this moment.
+    pub updated_since: Option<Timestamp>,
+    /// Whose `userId` or `externalUserId` begins so.
+    pub prefix: Option<String>,
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn of<'a>(partner: &'a str) -> _ {
+    users::table.filter(users::partner.eq(partner))
+}
+
+/// The partner's user with that provider's id.
+pub fn find(conn: &mut Conn, partner: &str, user_id: &str) -> QueryResult<Option<User>> {
+    of(partner)
+        .filter(users::user_id.eq(user_id))
+        .select(User::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// The partner's user with that id of the partner's own.
+pub fn by_external_id(
+    conn: &mut Conn,
+    partner: &str,
+    external_user_id: &str,
+) -> QueryResult<Option<User>> {
+    of(partner)
+        .filter(users::external_user_id.eq(external_user_id))
+        .select(User::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Registers a user as pending, without a link.
+pub fn insert(conn: &mut Conn, new: &NewUser<'_>, now: Timestamp) -> QueryResult<User> {
+    let user = User {
+        id: new.id.clone(),
+        partner: new.partner.to_owned(),
+        user_id: new.user_id.to_owned(),
+        external_user_id: new.external_user_id.to_owned(),
+        country: new.country.to_owned(),
+        redirect_uri: new.redirect_uri.map(str::to_owned),
+        attempt: 1,
+        status: Status::Pending,
+        held: None,
+        source: Source::Link,
+        version: 1,
+        kyc_link: None,
+        link_created_at: None,
+        created_at: now,
+        updated_at: now,
+        decided_at: None,
+    };
+    diesel::insert_into(users::table)
+        .values((
+            users::id.eq(&user.id),
+            users::partner.eq(&user.partner),
+            users::user_id.eq(&user.user_id),
+            users::external_user_id.eq(&user.external_user_id),
+            users::country.eq(&user.country),
+            users::redirect_uri.eq(&user.redirect_uri),
+            users::attempt.eq(user.attempt),
+            users::status.eq(user.status),
+            users::source.eq(user.source),
+            users::version.eq(user.version),
+            users::created_at.eq(user.created_at),
+            users::updated_at.eq(user.updated_at),
+        ))
+        .execute(conn)?;
+    Ok(user)
+}
+
+/// Writes what has changed of a user whose version was `before`; its version must be one more.
+///
+/// # Errors
+/// [`diesel::NotFound`] when the row has moved on since it was read.
+pub fn update(conn: &mut Conn, before: i64, user: &User) -> QueryResult<()> {
+    let rows = diesel::update(users::table)
+        .filter(users::id.eq(&user.id))
+        .filter(users::version.eq(before))
+        .set((
+            users::external_user_id.eq(&user.external_user_id),
+            users::country.eq(&user.country),
+            users::redirect_uri.eq(&user.redirect_uri),
+            users::attempt.eq(user.attempt),
+            users::status.eq(user.status),
+            users::held.eq(user.held),
+            users::source.eq(user.source),
+            users::version.eq(user.version),
+            users::kyc_link.eq(&user.kyc_link),
+            users::link_created_at.eq(user.link_created_at),
+            users::updated_at.eq(user.updated_at),
+            users::decided_at.eq(user.decided_at),
+        ))
+        .execute(conn)?;
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(diesel::NotFound)
+    }
+}
+
+/// A page of users, the newest registration first: at most `limit` of those registered before the one with key `after`.
+pub fn list(
+    conn: &mut Conn,
+    filter: &Filter,
+    after: Option<&str>,
+    limit: i64,
+) -> QueryResult<Vec<User>> {
+    let mut query = users::table
+        .select(User::as_select())
+        .order(users::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(partner) = &filter.partner {
+        query = query.filter(users::partner.eq(partner));
+    }
+    if let Some(status) = filter.status {
+        let doubted = users::status
+            .eq(Status::Verified)
+            .and(users::held.is_not_null());
+        query = match status {
+            Status::Verified => query.filter(users::status.eq(status).and(users::held.is_null())),
+            Status::InReview => query.filter(users::status.eq(status).or(doubted)),
+            _ => query.filter(users::status.eq(status)),
+        };
+    }
+    if let Some(country) = &filter.country {
+        query = query.filter(users::country.eq(country));
+    }
+    if let Some(external_user_id) = &filter.external_user_id {
+        query = query.filter(users::external_user_id.eq(external_user_id));
+    }
+    match filter.needs_confirmation {
+        Some(true) => query = query.filter(users::held.is_not_null()),
+        Some(false) => query = query.filter(users::held.is_null()),
+        None => {}
+    }
+    if let Some(since) = filter.updated_since {
+        query = query.filter(users::updated_at.ge(since));
+    }
+    if let Some(prefix) = &filter.prefix {
+        // A range, not LIKE: it needs no escaping, keeps case and can use an index.
+        let end = format!("{prefix}\u{10ffff}");
+        let user_id = users::user_id
+            .ge(prefix)
+            .and(users::user_id.lt(end.clone()));
+        let external = users::external_user_id
+            .ge(prefix)
+            .and(users::external_user_id.lt(end));
+        query = query.filter(user_id.or(external));
+    }
+    if let Some(after) = after {
+        query = query.filter(users::id.lt(after.to_owned()));
+    }
+    query.load(conn)
+}
+
+/// How many users each partner has, by what is believed and what is in doubt.
+pub fn counts(conn: &mut Conn) -> QueryResult<Vec<(String, Status, Option<Status>, i64)>> {
+    users::table
+        .group_by((users::partner, users::status, users::held))
+        .select((
+            users::partner,
+            users::status,
+            users::held,
+            diesel::dsl::count_star(),
+        ))
+        .load(conn)
+}

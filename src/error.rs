@@ -1,0 +1,467 @@
+//! What goes wrong, as callers are told it: one table of codes, one shape of answer (RFC 9457).
+//!
+//! `detail` is for the caller, `source` is for the log and is never sent. An error is logged once, at the boundary
+//! (`web/boundary.rs`): the caller's faults at debug, ours at error. Layers below have small errors of their own, and
+//! each becomes one of these in one explicit conversion here.
+
+use std::fmt;
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use crate::kyc::link_request::Fault;
+use crate::{capa, db};
+
+/// Every code there is, each with its status and title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table below says what each is")]
+pub enum Code {
+    MalformedJson,
+    InvalidQuery,
+    InvalidCursor,
+    BadRequest,
+    Unauthorized,
+    UserNotFound,
+    ProviderUserNotFound,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    RequestTimeout,
+    AlreadyVerified,
+    ExternalIdTaken,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest,
+    ProviderRejected,
+    InternalError,
+    ProviderUnauthorized,
+    ProviderInvalidResponse,
+    ProviderUnavailable,
+    ProviderRateLimited,
+    StoreUnavailable,
+}
+
+impl Code {
+    /// Every code, for the test that holds the table together.
+    pub const ALL: [Code; 23] = [
+        Code::MalformedJson,
+        Code::InvalidQuery,
+        Code::InvalidCursor,
+        Code::BadRequest,
+        Code::Unauthorized,
+        Code::UserNotFound,
+        Code::ProviderUserNotFound,
+        Code::NotFound,
+        Code::MethodNotAllowed,
+        Code::NotAcceptable,
+        Code::RequestTimeout,
+        Code::AlreadyVerified,
+        Code::ExternalIdTaken,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::InvalidRequest,
+        Code::ProviderRejected,
+        Code::InternalError,
+        Code::ProviderUnauthorized,
+        Code::ProviderInvalidResponse,
+        Code::ProviderUnavailable,
+        Code::ProviderRateLimited,
+        Code::StoreUnavailable,
+    ];
+
+    /// The HTTP status, the stable code and the title.
+    pub const fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Code::MalformedJson => (
+                400,
+                "malformed_json",
+                "The body is not the JSON it should be",
+            ),
+            Code::InvalidQuery => (400, "invalid_query", "The query parameters are wrong"),
+            Code::InvalidCursor => (400, "invalid_cursor", "The cursor is none we gave"),
+            Code::BadRequest => (400, "bad_request", "The request cannot be understood"),
+            Code::Unauthorized => (401, "unauthorized", "The key is missing or unknown"),
+            Code::UserNotFound => (404, "user_not_found", "There is no such user"),
+            Code::ProviderUserNotFound => (
+                404,
+                "provider_user_not_found",
+                "The provider does not know the user",
+            ),
+            Code::NotFound => (404, "not_found", "There is nothing here"),
+            Code::MethodNotAllowed => (405, "method_not_allowed", "The method is not allowed here"),
+            Code::NotAcceptable => (406, "not_acceptable", "Only JSON can be answered"),
+            Code::RequestTimeout => (
+                408,
+                "request_timeout",
+                "The request took too long to arrive",
+            ),
+            Code::AlreadyVerified => (409, "already_verified", "The user is verified already"),
+            Code::ExternalIdTaken => (
+                409,
+                "external_id_taken",
+                "The externalUserId belongs to another user",
+            ),
+            Code::BodyTooLarge => (413, "body_too_large", "The body is too large"),
+            Code::UnsupportedMediaType => (
+                415,
+                "unsupported_media_type",
+                "The body must be application/json",
+            ),
+            Code::InvalidRequest => (422, "invalid_request", "The request has faults"),
+            Code::ProviderRejected => (
+                422,
+                "provider_rejected",
+                "The provider rejected the request",
+            ),
+            Code::InternalError => (500, "internal_error", "Something went wrong here"),
+            Code::ProviderUnauthorized => (
+                502,
+                "provider_unauthorized",
+                "The provider refused the partner's key",
+            ),
+            Code::ProviderInvalidResponse => (
+                502,
+                "provider_invalid_response",
+                "The provider's answer is unusable",
+            ),
+            Code::ProviderUnavailable => {
+                (503, "provider_unavailable", "The provider is not available")
+            }
+            Code::ProviderRateLimited => {
+                (503, "provider_rate_limited", "The provider limits the rate")
+            }
+            Code::StoreUnavailable => (503, "store_unavailable", "The store is not available"),
+        }
+    }
+
+    /// The stable code.
+    pub const fn as_str(self) -> &'static str {
+        self.row().1
+    }
+
+    fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The code of an answer that the framework made by itself.
+    pub fn of_status(status: StatusCode) -> Code {
+        match status.as_u16() {
+            404 => Code::NotFound,
+            405 => Code::MethodNotAllowed,
+            406 => Code::NotAcceptable,
+            408 => Code::RequestTimeout,
+            413 => Code::BodyTooLarge,
+            415 => Code::UnsupportedMediaType,
+            400..=499 => Code::BadRequest,
+            503 => Code::StoreUnavailable,
+            _ => Code::InternalError,
+        }
+    }
+}
+
+/// An error as it will be answered.
+#[derive(Clone, Debug)]
+pub struct Error {
+    code: Code,
+    detail: String,
+    /// Seconds; every 503 has them.
+    retry_after: Option<u64>,
+    faults: Vec<Fault>,
+    provider: Option<ProviderSays>,
+    allow: Option<&'static str>,
+    /// For the log only.
+    source: Option<String>,
+}
+
+/// What the provider gave as its reason, passed on to the partner.
+#[derive(Clone, Debug, Serialize)]
+struct ProviderSays {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// How long callers are asked to wait when the store or the provider is not there and did not say.
+const STORE_RETRY: u64 = 5;
+const PROVIDER_RETRY: u64 = 30;
+
+impl Error {
+    /// An error with a sentence that tells the caller what to do.
+    pub fn new(code: Code, detail: impl Into<String>) -> Error {
+        Error {
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            faults: Vec::new(),
+            provider: None,
+            allow: None,
+            source: None,
+        }
+    }
+
+    /// The request is well-formed and has these faults.
+    pub fn invalid_request(faults: Vec<Fault>) -> Error {
+        Error {
+            faults,
+            ..Error::new(
+                Code::InvalidRequest,
+                "Mend what `errors` lists and send it again.",
+            )
+        }
+    }
+
+    /// Also for another partner's user: from outside the two look the same.
+    pub fn user_not_found() -> Error {
+        Error::new(Code::UserNotFound, "No user of yours has this userId.")
+    }
+
+    /// The path is known, the method is not one of `allow`.
+    pub fn method_not_allowed(allow: &'static str) -> Error {
+        Error {
+            allow: Some(allow),
+            ..Error::new(Code::MethodNotAllowed, format!("Use {allow}."))
+        }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What the log may hold of it: never what a caller or the provider sent.
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// The body, with the id of the request it answers.
+    pub fn problem(&self, request_id: &str) -> String {
+        let (status, code, title) = self.code.row();
+        let problem = Problem {
+            kind: "about:blank",
+            title,
+            status,
+            detail: &self.detail,
+            code,
+            request_id,
+            errors: self
+                .faults
+                .iter()
+                .map(|fault| FaultBody {
+                    field: &fault.field,
+                    code: fault.code,
+                    message: &fault.message,
+                })
+                .collect(),
+            provider: self.provider.as_ref(),
+        };
+        serde_json::to_string(&problem).unwrap_or_default()
+    }
+
+    /// An answer with the right status and headers and the given body.
+    pub fn answer(&self, content_type: &'static str, body: String) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.code.status());
+        response.content_type(content_type);
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header(("allow", allow));
+        }
+        response.body(body)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FaultBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a ProviderSays>,
+}
+
+#[derive(Serialize)]
+struct FaultBody<'a> {
+    field: &'a str,
+    code: &'a str,
+    message: &'a str,
+}
+
+/// Shows the code alone; detail and source are for others.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.as_str())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The content type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// The error travels with its answer to the boundary, which knows the request's id and writes the body.
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = self.answer(PROBLEM_JSON, String::new());
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+}
+
+/// An error as the provider is told it: the code and nothing else, because it stores the answer and shows it to others
+/// (`reference/webhooknotificationpartnerv2controller_getnotification`, `latestErrorPayload`).
+#[derive(Debug)]
+pub struct CodeOnly(pub Error);
+
+impl fmt::Display for CodeOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ResponseError for CodeOnly {
+    fn status_code(&self) -> StatusCode {
+        self.0.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let body = format!("{{\"code\":\"{}\"}}", self.0.code.as_str());
+        let mut response = self.0.answer("application/json", body);
+        response.extensions_mut().insert(Written(self.0.clone()));
+        response
+    }
+}
+
+/// Marks an answer whose error has its body already; the boundary only logs it.
+#[derive(Clone)]
+pub struct Written(pub Error);
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Error {
+        let code = match error {
+            db::Error::Unavailable(_) => Code::StoreUnavailable,
+            db::Error::Misused(_) => Code::InternalError,
+        };
+        let detail = match code {
+            Code::StoreUnavailable => "Nothing was changed. Send it again later.",
+            _ => "Nothing was changed. Tell us the requestId.",
+        };
+        Error {
+            retry_after: (code == Code::StoreUnavailable).then_some(STORE_RETRY),
+            source: Some(error.to_string()),
+            ..Error::new(code, detail)
+        }
+    }
+}
+
+impl From<capa::client::Error> for Error {
+    fn from(error: capa::client::Error) -> Error {
+        use capa::client::Error as Capa;
+        let source = Some(error.to_string());
+        let (code, detail, retry_after) = match &error {
+            Capa::Rejected { .. } => (
+                Code::ProviderRejected,
+                "The user stays pending. Mend what the provider names and send it again.",
+                None,
+            ),
+            Capa::UserNotFound => (
+                Code::ProviderUserNotFound,
+                "The user stays pending. Create the user at the provider first, or check the userId.",
+                None,
+            ),
+            Capa::Unauthorized(_) => (
+                Code::ProviderUnauthorized,
+                "The user stays pending. The operator must check the provider key of this partner.",
+                None,
+            ),
+            Capa::RateLimited(wait) => (
+                Code::ProviderRateLimited,
+                "The user stays pending. Send it again later.",
+                Some(wait.unwrap_or(PROVIDER_RETRY)),
+            ),
+            Capa::Unavailable { retry_after, .. } => (
+                Code::ProviderUnavailable,
+                "The user stays pending. Send it again later.",
+                Some(retry_after.unwrap_or(PROVIDER_RETRY)),
+            ),
+            Capa::InvalidResponse(_) => (
+                Code::ProviderInvalidResponse,
+                "The user stays pending. Send it again, and tell us if it goes on.",
+                None,
+            ),
+        };
+        let provider = match error {
+            Capa::Rejected { code, message } => Some(ProviderSays { code, message }),
+            _ => None,
+        };
+        Error {
+            retry_after,
+            provider,
+            source,
+            ..Error::new(code, detail)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_snake_case_and_of_their_status_class() {
+        let mut seen = std::collections::HashSet::new();
+        for code in Code::ALL {
+            let (status, word, title) = code.row();
+            assert!(seen.insert(word), "{word} stands twice");
+            assert!(
+                word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{word}"
+            );
+            assert!((400..600).contains(&status) && !title.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn every_503_says_when_to_come_again() {
+        let store: Error = db::Error::Unavailable("locked".to_owned()).into();
+        let down: Error = capa::client::Error::Unavailable {
+            reason: String::new(),
+            retry_after: None,
+        }
+        .into();
+        let busy: Error = capa::client::Error::RateLimited(Some(7)).into();
+        for (error, seconds) in [(store, "5"), (down, "30"), (busy, "7")] {
+            assert_eq!(error.status_code(), 503);
+            assert_eq!(
+                error.error_response().headers().get(RETRY_AFTER).unwrap(),
+                seconds
+            );
+        }
+    }
+
+    #[test]
+    fn the_source_is_never_in_the_answer() {
+        let error: Error = db::Error::Misused("table users".to_owned()).into();
+        assert_eq!(
+            error.source(),
+            Some("the store was used wrongly: table users")
+        );
+        assert!(!error.problem("r1").contains("table users"));
+        assert_eq!(error.to_string(), "internal_error");
+    }
+}

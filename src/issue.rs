@@ -1,0 +1,193 @@
+//! Issues a link: registers the user as pending, asks the provider, keeps the link.
+//!
+//! The user is on the disk before the provider is asked, so that a webhook that overtakes the answer finds its user and
+//! a crash in between leaves a pending user and not a hole. No transaction stays open over the call.
+
+use crate::app::App;
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Links, Partner};
+use crate::db::transitions::{self, Cause};
+use crate::db::users::{self, NewUser, User};
+use crate::db::{Conn, QueryResult};
+use crate::error::{Code, Error};
+use crate::ingest;
+use crate::kyc::link_request::LinkRequest;
+use crate::kyc::verification::{Confirm, Link, link};
+
+/// A user with a link to hand out.
+#[derive(Debug)]
+pub struct Issued {
+    /// The user, with the link.
+    pub user: User,
+    /// Whether the link was there already.
+    pub resumed: bool,
+}
+
+/// What the first write decides.
+enum Begun {
+    Ask(User),
+    Resume(User),
+    AlreadyVerified { in_doubt: bool },
+    ExternalIdTaken(&'static str),
+}
+
+/// Gives the user's open link, or asks the provider for one. Twice, while it is open, gives the same.
+///
+/// # Errors
+/// When the user is verified, an id is taken, or the provider or the store fails; the user then stays pending.
+pub async fn link_for(app: &App, partner: &Partner, request: LinkRequest) -> Result<Issued, Error> {
+    let begun = {
+        let (clock, links, confirm) = (
+            app.clock.clone(),
+            app.config.links.clone(),
+            app.config.webhooks.confirm,
+        );
+        let (partner, request) = (partner.id.clone(), request.clone());
+        app.db
+            .write(move |conn| begin(conn, &clock, &links, confirm, &partner, &request))
+            .await?
+    };
+    let user = match begun {
+        Begun::Ask(user) => user,
+        Begun::Resume(user) => {
+            return Ok(Issued {
+                user,
+                resumed: true,
+            });
+        }
+        Begun::AlreadyVerified { in_doubt } => return Err(already_verified(in_doubt)),
+        Begun::ExternalIdTaken(why) => return Err(Error::new(Code::ExternalIdTaken, why)),
+    };
+    let link = app
+        .capa
+        .create_link(&partner.provider_api_key, &request)
+        .await?;
+    let now = app.clock.now();
+    let user = app
+        .db
+        .write(move |conn| keep(conn, &user, link, now))
+        .await?;
+    Ok(Issued {
+        user,
+        resumed: false,
+    })
+}
+
+fn already_verified(in_doubt: bool) -> Error {
+    let detail = if in_doubt {
+        "The user was verified and news against it waits for confirmation. Wait for the status, or insist with forceNew."
+    } else {
+        "The user needs no link. To verify again anyway, insist with forceNew."
+    };
+    Error::new(Code::AlreadyVerified, detail)
+}
+
+fn begin(
+    conn: &mut Conn,
+    clock: &Clock,
+    links: &Links,
+    confirm: Confirm,
+    partner: &str,
+    request: &LinkRequest,
+) -> QueryResult<Begun> {
+    let now = clock.now();
+    let user = match users::find(conn, partner, &request.user_id)? {
+        Some(user) => match rename(conn, &user, request, now)? {
+            Ok(user) => user,
+            Err(taken) => return Ok(taken),
+        },
+        None => {
+            let external_user_id = request
+                .external_user_id
+                .as_ref()
+                .unwrap_or(&request.user_id);
+            if users::by_external_id(conn, partner, external_user_id)?.is_some() {
+                return Ok(taken());
+            }
+            let new = NewUser {
+                id: clock.id(),
+                partner,
+                user_id: &request.user_id,
+                external_user_id,
+                country: request.country,
+                redirect_uri: request.partner_redirect_uri.as_deref(),
+            };
+            transitions::register(conn, &new, now)?
+        }
+    };
+    let user = ingest::unmatched(conn, user, confirm, now)?;
+    let user = match link(user.state(), request.force_new) {
+        Link::AlreadyVerified => {
+            let in_doubt = user.state().needs_confirmation();
+            return Ok(Begun::AlreadyVerified { in_doubt });
+        }
+        Link::Current if resumable(&user, links, request, now) => return Ok(Begun::Resume(user)),
+        Link::Current => user,
+        Link::Next(opened) => transitions::record(conn, &user, opened, Cause::Link, now)?,
+    };
+    let asked_for = User {
+        country: request.country.to_owned(),
+        redirect_uri: request.partner_redirect_uri.clone(),
+        ..user.clone()
+    };
+    if (&asked_for.country, &asked_for.redirect_uri) == (&user.country, &user.redirect_uri) {
+        return Ok(Begun::Ask(user));
+    }
+    transitions::touch(conn, &user, asked_for, now).map(Begun::Ask)
+}
+
+fn taken() -> Begun {
+    Begun::ExternalIdTaken(
+        "Another user of yours has this externalUserId. Webhooks carry no other id, so it must be unique.",
+    )
+}
+
+/// A user who was registered without an `externalUserId` may be given one later; one that was given stays, because the
+/// provider's webhooks go on naming it.
+fn rename(
+    conn: &mut Conn,
+    user: &User,
+    request: &LinkRequest,
+    now: Timestamp,
+) -> QueryResult<Result<User, Begun>> {
+    let wanted = request.external_user_id.as_ref();
+    let Some(wanted) = wanted.filter(|wanted| **wanted != user.external_user_id) else {
+        return Ok(Ok(user.clone()));
+    };
+    if user.external_user_id != user.user_id {
+        return Ok(Err(Begun::ExternalIdTaken(
+            "This user is registered with another externalUserId, which stays.",
+        )));
+    }
+    if users::by_external_id(conn, &user.partner, wanted)?.is_some() {
+        return Ok(Err(taken()));
+    }
+    let renamed = User {
+        external_user_id: wanted.clone(),
+        ..user.clone()
+    };
+    transitions::touch(conn, user, renamed, now).map(Ok)
+}
+
+/// A link made for another country leads to another template, so it is not handed out for this one.
+fn resumable(user: &User, links: &Links, request: &LinkRequest, now: Timestamp) -> bool {
+    let young = |made: Timestamp| made > now.minus(links.reuse_for);
+    !request.force_new
+        && user.kyc_link.is_some()
+        && user.link_created_at.is_some_and(young)
+        && user.country == request.country
+}
+
+/// A webhook may have moved the user during the call: then the link is kept only if the attempt is the same and open.
+fn keep(conn: &mut Conn, asked: &User, link: String, now: Timestamp) -> QueryResult<User> {
+    let user = users::find(conn, &asked.partner, &asked.user_id)?.ok_or(crate::db::NOT_FOUND)?;
+    if user.attempt != asked.attempt || user.status.is_final() {
+        return Ok(user);
+    }
+    let linked = User {
+        kyc_link: Some(link),
+        link_created_at: Some(now),
+        ..user.clone()
+    };
+    transitions::touch(conn, &user, linked, now)
+}

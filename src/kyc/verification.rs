@@ -1,0 +1,436 @@
+//! The rule: how a signed event or a request for a link moves a user.
+//!
+//! The provider's webhooks carry no id, no time and no order, and a repeat is byte for byte the event it repeats
+//! (`docs/kyc-events`). So an event moves the user forward at once, and whatever would reverse a verdict, or might be
+//! an old verdict come back, is *held* until it is confirmed. Bad news about a verified user counts while it is held;
+//! good news about a rejected one does not. Every function here is total and knows neither clock nor database.
+
+use serde::Deserialize;
+
+use super::status::Status;
+
+/// How far a webhook is believed before the provider has been asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// The provider is never asked: what would be held is dropped as out of date.
+    Never,
+    /// A signed webhook decides, unless it reverses a verdict or may be an old one come back.
+    OnConflict,
+    /// A signed `VERIFIED_USER` never decides by itself.
+    BeforeFinal,
+}
+
+/// What the rule knows of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// Number of the current attempt, from 1.
+    pub attempt: i64,
+    /// What is believed, the doubt aside.
+    pub status: Status,
+    /// The doubt: what an unconfirmed event says the status is.
+    pub held: Option<Status>,
+}
+
+impl State {
+    /// A user at the beginning of the attempt of that number.
+    pub const fn opened(attempt: i64) -> State {
+        State {
+            attempt,
+            status: Status::Pending,
+            held: None,
+        }
+    }
+
+    /// The status a reader is told: who reads nothing else never sees `verified` under doubt.
+    pub const fn shown(self) -> Status {
+        match (self.status, self.held) {
+            (Status::Verified, Some(_)) => Status::InReview,
+            (status, _) => status,
+        }
+    }
+
+    /// Whether an event waits for confirmation.
+    pub const fn needs_confirmation(self) -> bool {
+        self.held.is_some()
+    }
+}
+
+/// A signed event whose meaning is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The status it says the user has.
+    pub target: Status,
+    /// Whether this exact signature was received in an earlier attempt of the user: then it may be a late repeat,
+    /// a replay, or the same thing truly happening again.
+    pub seen_in_earlier_attempt: bool,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It moved the user.
+    Applied,
+    /// It says what is known already.
+    Repeated,
+    /// It is older than what is known.
+    Stale,
+    /// It waits for confirmation.
+    Held,
+    /// No user has its `externalUserId` yet.
+    Unmatched,
+    /// It is of another type than KYC, or its event is unknown.
+    Ignored,
+    /// Its signature was right and its body no JSON object with string `type` and `event`.
+    Unreadable,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of the public interface.
+    pub const ALL: [Outcome; 7] = [
+        Outcome::Applied,
+        Outcome::Repeated,
+        Outcome::Stale,
+        Outcome::Unmatched,
+        Outcome::Held,
+        Outcome::Ignored,
+        Outcome::Unreadable,
+    ];
+
+    /// The word used in answers, logs and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Applied => "applied",
+            Outcome::Repeated => "repeated",
+            Outcome::Stale => "stale",
+            Outcome::Held => "held",
+            Outcome::Unmatched => "unmatched",
+            Outcome::Ignored => "ignored",
+            Outcome::Unreadable => "unreadable",
+        }
+    }
+
+    /// The outcome of that word, if there is one.
+    pub fn from_word(word: &str) -> Option<Outcome> {
+        Outcome::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+    }
+}
+
+/// Folds a signed event into the state; the outcome is one of applied, repeated, stale and held.
+pub fn fold(state: State, event: Event, confirm: Confirm) -> (State, Outcome) {
+    let target = event.target;
+    if target == state.status {
+        return (state, Outcome::Repeated);
+    }
+    let doubtful = if state.status.is_final() {
+        if target.rank() < Status::InReview.rank() {
+            return (state, Outcome::Stale);
+        }
+        true
+    } else {
+        if target.rank() < state.status.rank() {
+            return (state, Outcome::Stale);
+        }
+        target.is_final() && event.seen_in_earlier_attempt
+    };
+    match confirm {
+        Confirm::Never if doubtful => (state, Outcome::Stale),
+        Confirm::BeforeFinal if target == Status::Verified => hold(state, target),
+        _ if doubtful => hold(state, target),
+        _ => apply(state, target),
+    }
+}
+
+fn hold(state: State, target: Status) -> (State, Outcome) {
+    let held = State {
+        held: Some(target),
+        ..state
+    };
+    (held, Outcome::Held)
+}
+
+/// A doubt that says the same is settled by this; any other goes on.
+fn apply(state: State, target: Status) -> (State, Outcome) {
+    let moved = State {
+        status: target,
+        held: state.held.filter(|held| *held != target),
+        ..state
+    };
+    (moved, Outcome::Applied)
+}
+
+/// Which attempt a request for a link belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The current attempt goes on.
+    Current,
+    /// The next attempt opens, in this state.
+    Next(State),
+    /// The user is verified and no new link was insisted on.
+    AlreadyVerified,
+}
+
+/// Decides what a request for a link does to a user; `force_new` insists on a new link, whatever the status.
+pub fn link(state: State, force_new: bool) -> Link {
+    match state.status {
+        Status::Pending | Status::Submitted | Status::InReview => Link::Current,
+        Status::Verified if !force_new => Link::AlreadyVerified,
+        Status::Verified | Status::Rejected => Link::Next(State::opened(state.attempt + 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use Outcome::*;
+    use Status::*;
+
+    fn state(status: Status, held: Option<Status>) -> State {
+        State {
+            attempt: 2,
+            status,
+            held,
+        }
+    }
+
+    fn fresh(target: Status) -> Event {
+        Event {
+            target,
+            seen_in_earlier_attempt: false,
+        }
+    }
+
+    fn seen(target: Status) -> Event {
+        Event {
+            target,
+            seen_in_earlier_attempt: true,
+        }
+    }
+
+    /// The specification as a table: now, target, then the outcome for a new signature and for one seen in an earlier
+    /// attempt, and the status after either.
+    const TABLE: [(Status, Status, Outcome, Outcome); 20] = [
+        (Pending, Submitted, Applied, Applied),
+        (Pending, InReview, Applied, Applied),
+        (Pending, Verified, Applied, Held),
+        (Pending, Rejected, Applied, Held),
+        (Submitted, Submitted, Repeated, Repeated),
+        (Submitted, InReview, Applied, Applied),
+        (Submitted, Verified, Applied, Held),
+        (Submitted, Rejected, Applied, Held),
+        (InReview, Submitted, Stale, Stale),
+        (InReview, InReview, Repeated, Repeated),
+        (InReview, Verified, Applied, Held),
+        (InReview, Rejected, Applied, Held),
+        (Verified, Submitted, Stale, Stale),
+        (Verified, InReview, Held, Held),
+        (Verified, Verified, Repeated, Repeated),
+        (Verified, Rejected, Held, Held),
+        (Rejected, Submitted, Stale, Stale),
+        (Rejected, InReview, Held, Held),
+        (Rejected, Verified, Held, Held),
+        (Rejected, Rejected, Repeated, Repeated),
+    ];
+
+    #[test]
+    fn on_conflict_follows_the_table() {
+        for (now, target, new, again) in TABLE {
+            for (event, expected) in [(fresh(target), new), (seen(target), again)] {
+                let before = state(now, None);
+                let (after, outcome) = fold(before, event, Confirm::OnConflict);
+                assert_eq!(outcome, expected, "{now} hears {target}");
+                let wanted = match expected {
+                    Applied => state(target, None),
+                    Held => state(now, Some(target)),
+                    _ => before,
+                };
+                assert_eq!(after, wanted, "{now} hears {target}");
+            }
+        }
+    }
+
+    #[test]
+    fn never_drops_what_would_be_held() {
+        for (now, target, new, again) in TABLE {
+            for (event, expected) in [(fresh(target), new), (seen(target), again)] {
+                let (after, outcome) = fold(state(now, None), event, Confirm::Never);
+                let expected = if expected == Held { Stale } else { expected };
+                assert_eq!(outcome, expected, "{now} hears {target}");
+                assert_eq!(after.held, None);
+            }
+        }
+    }
+
+    #[test]
+    fn before_final_holds_every_verified_and_is_otherwise_on_conflict() {
+        for (now, target, new, again) in TABLE {
+            for (event, expected) in [(fresh(target), new), (seen(target), again)] {
+                let (_, outcome) = fold(state(now, None), event, Confirm::BeforeFinal);
+                let expected = if target == Verified && expected == Applied {
+                    Held
+                } else {
+                    expected
+                };
+                assert_eq!(outcome, expected, "{now} hears {target}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_news_about_a_verified_user_shows_at_once_and_good_news_about_a_rejected_one_does_not() {
+        let (doubted, _) = fold(state(Verified, None), fresh(Rejected), Confirm::OnConflict);
+        assert_eq!(
+            (doubted.shown(), doubted.needs_confirmation()),
+            (InReview, true)
+        );
+        let (hoped, _) = fold(state(Rejected, None), fresh(Verified), Confirm::OnConflict);
+        assert_eq!(
+            (hoped.shown(), hoped.needs_confirmation()),
+            (Rejected, true)
+        );
+    }
+
+    #[test]
+    fn a_verdict_that_agrees_with_the_doubt_settles_it_and_another_does_not() {
+        let (agreed, _) = fold(
+            state(Pending, Some(Verified)),
+            fresh(Verified),
+            Confirm::OnConflict,
+        );
+        assert_eq!(agreed, state(Verified, None));
+        let (doubted, _) = fold(
+            state(Pending, Some(Rejected)),
+            fresh(Verified),
+            Confirm::OnConflict,
+        );
+        assert_eq!(doubted, state(Verified, Some(Rejected)));
+        assert_eq!(doubted.shown(), InReview);
+    }
+
+    #[test]
+    fn a_link_opens_the_next_attempt_only_after_a_verdict() {
+        for open in [Pending, Submitted, InReview] {
+            for held in [None, Some(Verified)] {
+                assert_eq!(link(state(open, held), false), Link::Current);
+                assert_eq!(link(state(open, held), true), Link::Current);
+            }
+        }
+        let next = Link::Next(State::opened(3));
+        assert_eq!(link(state(Rejected, None), false), next);
+        assert_eq!(link(state(Rejected, Some(Verified)), true), next);
+        assert_eq!(link(state(Verified, None), false), Link::AlreadyVerified);
+        assert_eq!(
+            link(state(Verified, Some(Rejected)), false),
+            Link::AlreadyVerified
+        );
+        assert_eq!(link(state(Verified, None), true), next);
+    }
+
+    #[test]
+    fn every_outcome_reads_back_as_itself() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_word(outcome.as_str()), Some(outcome));
+        }
+    }
+
+    fn any_status() -> impl Strategy<Value = Status> {
+        prop::sample::select(Status::ALL.to_vec())
+    }
+
+    fn any_state() -> impl Strategy<Value = State> {
+        (1..5_i64, any_status(), prop::option::of(any_status())).prop_map(
+            |(attempt, status, held)| State {
+                attempt,
+                status,
+                held,
+            },
+        )
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        let target = prop::sample::select(vec![Submitted, InReview, Verified, Rejected]);
+        (target, any::<bool>()).prop_map(|(target, seen_in_earlier_attempt)| Event {
+            target,
+            seen_in_earlier_attempt,
+        })
+    }
+
+    fn any_confirm() -> impl Strategy<Value = Confirm> {
+        prop::sample::select(vec![
+            Confirm::Never,
+            Confirm::OnConflict,
+            Confirm::BeforeFinal,
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_never_undoes_a_verdict_or_opens_an_attempt(
+            before in any_state(), event in any_event(), confirm in any_confirm(),
+        ) {
+            let (after, outcome) = fold(before, event, confirm);
+            prop_assert_eq!(after.attempt, before.attempt);
+            if before.status.is_final() {
+                prop_assert_eq!(after.status, before.status);
+            }
+            prop_assert_eq!(after.status != before.status, outcome == Applied);
+            if outcome == Applied {
+                prop_assert!(after.status.rank() > before.status.rank());
+            }
+            prop_assert!(matches!(outcome, Applied | Repeated | Stale | Held));
+        }
+
+        #[test]
+        fn repeated_and_stale_change_nothing_at_all(
+            before in any_state(), event in any_event(), confirm in any_confirm(),
+        ) {
+            let (after, outcome) = fold(before, event, confirm);
+            if matches!(outcome, Repeated | Stale) {
+                prop_assert_eq!(after, before);
+            }
+        }
+
+        #[test]
+        fn the_same_event_twice_is_the_same_as_once(
+            before in any_state(), event in any_event(), confirm in any_confirm(),
+        ) {
+            let (once, _) = fold(before, event, confirm);
+            let (twice, _) = fold(once, event, confirm);
+            prop_assert_eq!(once, twice);
+        }
+
+        #[test]
+        fn signatures_of_earlier_attempts_never_decide(
+            before in any_state(), events in prop::collection::vec(any_event(), 0..12), confirm in any_confirm(),
+        ) {
+            let mut state = before;
+            for event in events {
+                (state, _) = fold(state, Event { seen_in_earlier_attempt: true, ..event }, confirm);
+            }
+            prop_assert!(state.status == before.status || !state.status.is_final());
+        }
+
+        #[test]
+        fn before_final_never_verifies_by_events_alone(
+            attempt in 1..5_i64, events in prop::collection::vec(any_event(), 0..12),
+        ) {
+            let mut state = State::opened(attempt);
+            for event in events {
+                (state, _) = fold(state, event, Confirm::BeforeFinal);
+                prop_assert_ne!(state.shown(), Verified);
+            }
+        }
+
+        #[test]
+        fn nobody_is_shown_verified_while_in_doubt(
+            before in any_state(), event in any_event(), confirm in any_confirm(),
+        ) {
+            let (after, _) = fold(before, event, confirm);
+            prop_assert!(!(after.shown() == Verified && after.needs_confirmation()));
+        }
+    }
+}

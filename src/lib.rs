@@ -1,0 +1,26 @@
+//! `kyc-tracker` stands between a KYC provider and the partners who send their customers to it: it generates the link,
+//! records the user as pending, moves the user when the provider's signed webhook arrives, and answers where a user
+//! stands.
+//!
+//! The map, in reading order:
+//!
+//! - [`kyc`]: the rules. What a valid request is, and how an observation moves a user. No I/O.
+//! - [`issue`], [`ingest`]: the verbs. Plain functions over the three below.
+//! - [`capa`]: all that is only true of the provider: its calls, its signature, a sandbox that stands in for it.
+//! - [`db`]: the store; the only code that knows diesel.
+//! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
+//! - [`cli`]: one file for each subcommand.
+//! - [`app`], [`config`], [`error`], [`clock`], [`logging`]: what all of them stand on.
+
+pub mod app;
+pub mod capa;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod ingest;
+pub mod issue;
+pub mod kyc;
+pub mod logging;
+pub mod web;

@@ -1,0 +1,110 @@
+//! What every request passes on its way in and out: its id, the shape of its errors, its one line in the log.
+//!
+//! The log names the route and never the path, the query, a header or a body, because those carry ids and more.
+
+use std::cell::OnceCell;
+use std::time::Instant;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use uuid::Uuid;
+
+use crate::error::{Code, Error, PROBLEM_JSON, Written};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Wraps the whole service.
+pub async fn boundary<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let began = OnceCell::new();
+    if log::log_enabled!(log::Level::Debug) {
+        let _ = began.set(Instant::now());
+    }
+    let id = request_id(&request);
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    let error = shape(&mut response, &id);
+    // Every answer is about a person or a secret of somebody's, so that no cache between may keep it.
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    report(&response, error.as_ref(), &id, began.get());
+    Ok(response)
+}
+
+/// A caller's id is taken if it can do no harm in a log, else one is made.
+fn request_id(request: &ServiceRequest) -> String {
+    let harmless = |id: &&str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        (1..=64).contains(&id.len()) && id.bytes().all(plain)
+    };
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok());
+    match given.filter(harmless) {
+        Some(id) => id.to_owned(),
+        None => Uuid::now_v7().simple().to_string(),
+    }
+}
+
+/// Writes the body of an error: ours came with the answer; one the framework made gets the code of its status.
+fn shape(response: &mut ServiceResponse<BoxBody>, id: &str) -> Option<Error> {
+    let written = response.response().extensions().get::<Written>().cloned();
+    if let Some(Written(error)) = written {
+        return Some(error);
+    }
+    let ours = response.response().extensions().get::<Error>().cloned();
+    let error = match ours {
+        Some(error) => error,
+        None if response.status().is_client_error() || response.status().is_server_error() => {
+            let code = Code::of_status(response.status());
+            Error::new(code, "The request could not be taken as it is.")
+        }
+        None => return None,
+    };
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    let empty = actix_web::HttpResponse::new(response.status());
+    let answer = std::mem::replace(response.response_mut(), empty);
+    *response.response_mut() = answer.set_body(BoxBody::new(error.problem(id)));
+    Some(error)
+}
+
+fn report(
+    response: &ServiceResponse<BoxBody>,
+    error: Option<&Error>,
+    id: &str,
+    began: Option<&Instant>,
+) {
+    let status = response.status().as_u16();
+    let route = response.request().match_pattern();
+    let route = route.as_deref().unwrap_or("none");
+    let code = error.map_or("", |error| error.code().as_str());
+    match error.and_then(Error::source) {
+        Some(source) if status >= 500 => {
+            log::error!(request_id = id, route, status, code, source; "A request failed.");
+        }
+        _ if status >= 500 => {
+            log::error!(request_id = id, route, status, code; "A request failed.")
+        }
+        _ => {
+            let micros = began.map_or(0, |began| began.elapsed().as_micros());
+            let size = match response.response().body().size() {
+                BodySize::Sized(size) => size,
+                _ => 0,
+            };
+            log::debug!(request_id = id, route, status, code, micros, size; "A request was answered.");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What handlers ask for. An extractor that a handler names cannot be forgotten: without a partner's key there is no
+//! [`Caller`], without an admin's no [`Admin`], without a right signature no [`SignedBody`].
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+};
+use actix_web::{FromRequest, HttpRequest, web};
+use futures_util::StreamExt;
+use futures_util::future::{LocalBoxFuture, Ready, ready};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::capa::signature::{self, Refusal};
+use crate::config::Partner;
+use crate::error::{Code, CodeOnly, Error};
+use crate::ingest::Signed;
+
+/// No body is read further than this many bytes.
+const BODY_CAP: usize = 64 * 1024;
+/// How long a body may take to arrive; the framework's own limit covers the head only.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+const PARTNER_KEY: HeaderName = HeaderName::from_static("partner-api-key");
+
+/// The app, in the hands of a partner whose key was right.
+pub struct Caller {
+    app: web::Data<App>,
+    place: usize,
+}
+
+impl Caller {
+    /// The partner who calls.
+    pub fn partner(&self) -> &Partner {
+        &self.app.config.partners[self.place]
+    }
+}
+
+impl Deref for Caller {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let key = only(request.headers(), &PARTNER_KEY);
+        ready(app(request).and_then(|app| {
+            let place = key
+                .and_then(|key| app.partner_with_key(key))
+                .ok_or_else(|| {
+                    Error::new(
+                        Code::Unauthorized,
+                        "Send one of your API keys in the header partner-api-key.",
+                    )
+                })?;
+            accepts_json(request.headers())?;
+            Ok(Caller { app, place })
+        }))
+    }
+}
+
+/// The app, in the hands of an admin whose key was right.
+pub struct Admin {
+    app: web::Data<App>,
+}
+
+impl Deref for Admin {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl FromRequest for Admin {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let key = only(request.headers(), &AUTHORIZATION).and_then(bearer);
+        ready(app(request).and_then(|app| {
+            key.and_then(|key| app.admin_with_key(key)).ok_or_else(|| {
+                Error::new(
+                    Code::Unauthorized,
+                    "Send an admin key as Authorization: Bearer.",
+                )
+            })?;
+            accepts_json(request.headers())?;
+            Ok(Admin { app })
+        }))
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, key) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| key.trim_start())
+}
+
+fn app(request: &HttpRequest) -> Result<web::Data<App>, Error> {
+    let app = request.app_data::<web::Data<App>>();
+    app.cloned()
+        .ok_or_else(|| Error::new(Code::InternalError, "The service was put together wrongly."))
+}
+
+/// The header's value, if it is there exactly once and is text.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+fn accepts_json(headers: &HeaderMap) -> Result<(), Error> {
+    let mut ranges = headers
+        .get_all(ACCEPT)
+        .filter_map(|value| value.to_str().ok())
+        .peekable();
+    if ranges.peek().is_none() {
+        return Ok(());
+    }
+    let fits = |range: &str| {
+        let mut parts = range
+            .split(';')
+            .map(|part| part.trim().to_ascii_lowercase());
+        let kind = parts.next().unwrap_or_default();
+        let refused =
+            parts.any(|part| matches!(part.as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        !refused && matches!(kind.as_str(), "*/*" | "application/*" | "application/json")
+    };
+    if ranges.any(|value| value.split(',').any(fits)) {
+        return Ok(());
+    }
+    Err(Error::new(Code::NotAcceptable, "Accept application/json."))
+}
+
+/// The query parameters; an unknown, doubled or malformed one is refused.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match web::Query::<T>::from_query(request.query_string()) {
+            Ok(query) => Ok(Query(query.into_inner())),
+            Err(error) => Err(Error::new(Code::InvalidQuery, error.to_string())),
+        })
+    }
+}
+
+/// For routes that take no query parameters.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}
+
+/// A JSON body of whatever form.
+pub struct JsonBody(pub Value);
+
+impl FromRequest for JsonBody {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let kind = only(request.headers(), &CONTENT_TYPE).map(str::to_owned);
+        let body = read(request, payload);
+        Box::pin(async move {
+            let kind = kind.unwrap_or_default();
+            let essence = kind.split(';').next().unwrap_or_default().trim();
+            if !essence.eq_ignore_ascii_case("application/json") {
+                return Err(Error::new(
+                    Code::UnsupportedMediaType,
+                    "Send Content-Type: application/json.",
+                ));
+            }
+            let body = body.await?;
+            match serde_json::from_slice(&body) {
+                Ok(value) => Ok(JsonBody(value)),
+                Err(error) => {
+                    let (line, column) = (error.line(), error.column());
+                    let detail =
+                        format!("The body stops being JSON at line {line}, column {column}.");
+                    Err(Error::new(Code::MalformedJson, detail))
+                }
+            }
+        })
+    }
+}
+
+/// A webhook's exact bytes, signed with a secret of the partner in the path.
+pub struct SignedBody(pub Signed);
+
+impl FromRequest for SignedBody {
+    type Error = CodeOnly;
+    type Future = LocalBoxFuture<'static, Result<Self, CodeOnly>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload);
+        let app = app(request);
+        let partner = request
+            .match_info()
+            .get("partnerId")
+            .unwrap_or_default()
+            .to_owned();
+        let values = request.headers().get_all(signature::HEADER);
+        let signature = signature::parse(values.map(|value| value.as_bytes()));
+        Box::pin(async move {
+            let app = app.map_err(CodeOnly)?;
+            let body = body.await.map_err(CodeOnly)?;
+            let verified = signature.and_then(|signature| {
+                let right = app.verifier(&partner).verify(&body, &signature);
+                right.then_some(signature).ok_or(Refusal::Wrong)
+            });
+            match verified {
+                Ok(signature) => Ok(SignedBody(Signed {
+                    partner,
+                    body,
+                    signature,
+                })),
+                Err(refusal) => {
+                    app.refusals.note(refusal);
+                    Err(CodeOnly(Error::new(Code::Unauthorized, "")))
+                }
+            }
+        })
+    }
+}
+
+/// Reads the body up to the cap and the deadline; a declared length over the cap is refused before reading.
+fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Vec<u8>, Error>> + use<> {
+    let declared = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    let declared: Option<usize> = declared.and_then(|length| length.parse().ok());
+    let mut payload = payload.take();
+    async move {
+        let too_large = || Error::new(Code::BodyTooLarge, "The body may have 64 KiB at most.");
+        if declared.is_some_and(|length| length > BODY_CAP) {
+            return Err(too_large());
+        }
+        let mut body = Vec::with_capacity(declared.unwrap_or_default());
+        let collect = async {
+            while let Some(chunk) = payload.next().await {
+                let broken = |_| Error::new(Code::BadRequest, "The body broke off.");
+                let chunk = chunk.map_err(broken)?;
+                if body.len() + chunk.len() > BODY_CAP {
+                    return Err(too_large());
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(())
+        };
+        let late = |_| Error::new(Code::RequestTimeout, "The body took too long to arrive.");
+        tokio::time::timeout(BODY_DEADLINE, collect)
+            .await
+            .map_err(late)??;
+        Ok(body)
+    }
+}

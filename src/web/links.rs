@@ -1,0 +1,40 @@
+//! `POST /v1/kyc/links`.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use serde::Serialize;
+
+use super::documents::LinkedUserDocument;
+use super::extract::{Caller, JsonBody, NoParameters, Query};
+use crate::error::Error;
+use crate::issue;
+use crate::kyc::link_request::LinkRequest;
+
+#[derive(Serialize)]
+struct LinkDocument {
+    #[serde(flatten)]
+    user: LinkedUserDocument,
+    resumed: bool,
+}
+
+/// Answers 201 with a new link or 200 with the open one.
+pub async fn create(
+    caller: Caller,
+    _: Query<NoParameters>,
+    body: JsonBody,
+) -> Result<HttpResponse, Error> {
+    let request = LinkRequest::parse(&body.0).map_err(Error::invalid_request)?;
+    let issued = issue::link_for(&caller, caller.partner(), request).await?;
+    let mut answer = if issued.resumed {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::Created()
+    };
+    let location = format!("/v1/kyc/users/{}", issued.user.user_id);
+    Ok(answer
+        .insert_header((LOCATION, location))
+        .json(LinkDocument {
+            resumed: issued.resumed,
+            user: issued.user.into(),
+        }))
+}

@@ -1,0 +1,12 @@
+//! The HTTP face: thin handlers that take a request apart, call one verb or query, and write the answer.
+
+mod admin;
+mod boundary;
+mod documents;
+mod extract;
+mod health;
+mod links;
+pub mod routes;
+pub mod server;
+mod users;
+mod webhooks;

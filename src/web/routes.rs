@@ -1,0 +1,75 @@
+//! Every route on one screen, grouped by who calls it.
+
+use actix_web::dev::HttpServiceFactory;
+use actix_web::guard;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Handler, Responder, ResponseError};
+
+use super::{admin, health, links, users, webhooks};
+use crate::error::{Code, CodeOnly, Error};
+
+/// Puts every route in place; the app must be there as `web::Data<App>`.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        // Partner backends, with a partner's API key.
+        .service(post("/v1/kyc/links", links::create))
+        .service(get("/v1/kyc/users", users::list))
+        .service(get("/v1/kyc/users/{userId}", users::one))
+        .service(get("/v1/kyc/users/{userId}/history", users::history))
+        // The provider, with a signature.
+        .service(webhook("/webhooks/{partnerId}"))
+        // Admins, with an admin's key.
+        .service(get("/v1/admin/users", admin::users))
+        .service(get("/v1/admin/users/{partnerId}/{userId}", admin::user))
+        .service(get("/v1/admin/deliveries", admin::deliveries))
+        .service(get("/v1/admin/stats", admin::stats))
+        // Whoever runs the service, without a key.
+        .service(get("/healthz", health::alive))
+        .service(get("/readyz", health::ready))
+        .default_service(web::to(nothing_here));
+}
+
+async fn nothing_here() -> Result<&'static str, Error> {
+    Err(Error::new(Code::NotFound, "No route has this path."))
+}
+
+fn get<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let read = guard::Any(guard::Get()).or(guard::Head());
+    only(
+        "GET, HEAD",
+        path,
+        web::route().guard(read).to(handler),
+        |error| error,
+    )
+}
+
+fn post<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    only("POST", path, web::post().to(handler), |error| error)
+}
+
+fn webhook(path: &'static str) -> impl HttpServiceFactory {
+    only("POST", path, web::post().to(webhooks::receive), CodeOnly)
+}
+
+fn only<E: ResponseError + 'static>(
+    allow: &'static str,
+    path: &'static str,
+    route: actix_web::Route,
+    shape: fn(Error) -> E,
+) -> impl HttpServiceFactory {
+    let refuse =
+        move || async move { Err::<&'static str, E>(shape(Error::method_not_allowed(allow))) };
+    web::resource(path)
+        .route(route)
+        .default_service(web::to(refuse))
+}
