@@ -22,6 +22,10 @@ const MESSAGE_LIMIT: usize = 4096;
 /// Starts logging for the whole process. `RUST_LOG`, where set and not empty, wins over the filter of the settings.
 ///
 /// A second call changes nothing, so that tests may call it freely.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "RUST_LOG is the logger's own variable, known to every Rust user, and no setting of ours"
+)]
 pub fn init(log: &Log) {
     let filter = std::env::var("RUST_LOG")
         .ok()
@@ -185,14 +189,10 @@ fn is_unsafe(c: char) -> bool {
 fn escape(text: &str, quotes: bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_unsafe(c) {
-            escaped.extend(
-                match c {
-                    '\n' | '\r' | '\t' => c.escape_default().to_string(),
-                    _ => c.escape_unicode().to_string(),
-                }
-                .chars(),
-            );
+        if matches!(c, '\n' | '\r' | '\t') {
+            escaped.extend(c.escape_default());
+        } else if is_unsafe(c) {
+            escaped.extend(c.escape_unicode());
         } else {
             if quotes && matches!(c, '"' | '\\') {
                 escaped.push('\\');

@@ -1,8 +1,7 @@
-//! Turns the merged table into a [`Config`], or says which key is wrong.
+//! Turns the settings as read into a [`Config`], or says which key is wrong.
 //!
-//! The raw structs mirror the file: unknown keys are refused by serde, and every secret `x` has its `x_file` beside it.
-//! No message may repeat a value, not even serde's own: a secret is easily put into the wrong key. What a sample value
-//! looks like is in `samples.rs`.
+//! Everything that the types of `raw.rs` do not say is checked here, and secret files are read. No message may repeat a
+//! value. What a sample value looks like is in `samples.rs`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,137 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use toml::{Table, Value};
 use url::{Host, Url};
 
+use super::raw::{RawAdmin, RawConfig, RawPartner};
 use super::samples::{is_sample, is_sample_hash};
 use super::{
-    Admin, Config, ConfigError, Database, KeyHash, Links, Log, LogFormat, Partner, Provider,
-    Server, Webhooks,
+    Admin, Config, ConfigError, Database, KeyHash, Links, Log, Partner, Provider, Server, Webhooks,
 };
-use crate::kyc::verification::Confirm;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawConfig {
-    server: RawServer,
-    log: RawLog,
-    database: RawDatabase,
-    provider: RawProvider,
-    links: RawLinks,
-    webhooks: RawWebhooks,
-    #[serde(default)]
-    partners: Vec<RawPartner>,
-    #[serde(default)]
-    admins: Vec<RawAdmin>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawServer {
-    bind: String,
-    public_url: String,
-    workers: usize,
-    shutdown_timeout: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLog {
-    format: LogFormat,
-    filter: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDatabase {
-    url: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProvider {
-    base_url: String,
-    timeout: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLinks {
-    reuse_for: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWebhooks {
-    confirm: Confirm,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPartner {
-    id: String,
-    provider_api_key: Option<SecretString>,
-    provider_api_key_file: Option<PathBuf>,
-    webhook_secrets: Option<Vec<SecretString>>,
-    webhook_secrets_file: Option<PathBuf>,
-    api_keys: Option<Vec<SecretString>>,
-    api_keys_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAdmin {
-    name: String,
-    api_key: Option<SecretString>,
-    api_key_file: Option<PathBuf>,
-}
-
-/// Reads the types; every message is rewritten, because serde's may quote the value.
-pub(super) fn deserialize(table: Table) -> Result<RawConfig, ConfigError> {
-    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-        let path = error.path().to_string();
-        plain_words(&path, error.inner().message())
-    })
-}
-
-/// Serde's message in our words. The value it quotes stands before the last ", expected ", so only what follows is kept.
-fn plain_words(path: &str, message: &str) -> ConfigError {
-    let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
-    let names = || {
-        expected
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    if let Some(field) = message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.strip_suffix('`'))
-    {
-        return ConfigError::new(format!("{path}.{field}"), "is missing");
-    }
-    if found.starts_with("unknown field") {
-        return ConfigError::new(path, format!("unknown key; known here: {}", names()));
-    }
-    if found.starts_with("unknown variant") {
-        return ConfigError::new(path, format!("must be one of: {}", names()));
-    }
-    let expected = match expected {
-        "usize" => "a whole number, 0 or more",
-        "a sequence" => "a list",
-        "path string" => "a text",
-        "a string" => "a text",
-        other if other.starts_with("struct ") => "a table",
-        _ => "another type",
-    };
-    ConfigError::new(path, format!("has the wrong type: must be {expected}"))
-}
 
 /// Checks everything that the types do not say, the first fault in the order of the file.
 pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
@@ -430,8 +308,6 @@ fn read_secret_file(
             let warning = format!(
                 "{key}: {path} is open to other users (mode {mode:03o}); chmod 600 closes it"
             );
-            // Most often the logger starts only after the settings are read, so the warning is kept as well.
-            log::warn!("{warning}");
             warnings.push(warning);
         }
     }

@@ -7,6 +7,7 @@
 
 mod check;
 mod layers;
+mod raw;
 mod samples;
 #[cfg(test)]
 mod tests;
@@ -87,7 +88,7 @@ pub enum LogFormat {
 /// `[database]`: where the data is.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// The SQLite file; a relative path starts at the current directory.
+    /// The `SQLite` file; a relative path starts at the current directory.
     pub path: PathBuf,
 }
 
@@ -156,7 +157,7 @@ impl Config {
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
         let layered = layers::read(file, env)?;
-        check::deserialize(layered.table)
+        raw::deserialize(layered.table)
             .and_then(check::check)
             .map_err(|mut error| {
                 if let Some(variable) = layered.variables.get(&error.key) {

@@ -90,6 +90,7 @@ pub async fn history(
         })
         .await?
         .ok_or_else(Error::user_not_found)?;
-    let data: Vec<TransitionDocument> = history.into_iter().map(TransitionDocument::from).collect();
-    Ok(Json(json!({ "data": data })))
+    Ok(Json(Whole {
+        data: history.into_iter().map(TransitionDocument::from).collect(),
+    }))
 }

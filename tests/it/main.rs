@@ -1,1 +1,22 @@
-fn main() {}
+//! One binary for all tests of the whole service: they link once and run side by side.
+//!
+//! Each test has a real service on a real socket with a database file of its own; only the provider is faked, at the
+//! edge of HTTP.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it stands"
+)]
+
+mod support;
+
+mod admin;
+mod commands;
+mod errors;
+mod links;
+mod privacy;
+mod provider;
+mod tenancy;
+mod users;
+mod verification;
+mod webhooks;

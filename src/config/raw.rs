@@ -1,0 +1,131 @@
+//! The shape of the settings file: which keys there are and of which type.
+//!
+//! Unknown keys are refused by serde, and every secret `x` has its `x_file` beside it. Serde's messages may quote the
+//! value, so each is put into our own words: a secret is easily put into the wrong key.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{ConfigError, LogFormat};
+use crate::kyc::verification::Confirm;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub server: RawServer,
+    pub log: RawLog,
+    pub database: RawDatabase,
+    pub provider: RawProvider,
+    pub links: RawLinks,
+    pub webhooks: RawWebhooks,
+    #[serde(default)]
+    pub partners: Vec<RawPartner>,
+    #[serde(default)]
+    pub admins: Vec<RawAdmin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServer {
+    pub bind: String,
+    pub public_url: String,
+    pub workers: usize,
+    pub shutdown_timeout: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDatabase {
+    pub url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProvider {
+    pub base_url: String,
+    pub timeout: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLinks {
+    pub reuse_for: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWebhooks {
+    pub confirm: Confirm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPartner {
+    pub id: String,
+    pub provider_api_key: Option<SecretString>,
+    pub provider_api_key_file: Option<PathBuf>,
+    pub webhook_secrets: Option<Vec<SecretString>>,
+    pub webhook_secrets_file: Option<PathBuf>,
+    pub api_keys: Option<Vec<SecretString>>,
+    pub api_keys_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    pub name: String,
+    pub api_key: Option<SecretString>,
+    pub api_key_file: Option<PathBuf>,
+}
+
+/// Reads the types; every message is rewritten, because serde's may quote the value.
+pub(super) fn deserialize(table: Table) -> Result<RawConfig, ConfigError> {
+    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+        let path = error.path().to_string();
+        plain_words(&path, error.inner().message())
+    })
+}
+
+/// Serde's message in our words. The value it quotes stands before the last ", expected ", so only what follows is kept.
+fn plain_words(path: &str, message: &str) -> ConfigError {
+    let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
+    let names = || {
+        expected
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if let Some(field) = message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        return ConfigError::new(format!("{path}.{field}"), "is missing");
+    }
+    if found.starts_with("unknown field") {
+        return ConfigError::new(path, format!("unknown key; known here: {}", names()));
+    }
+    if found.starts_with("unknown variant") {
+        return ConfigError::new(path, format!("must be one of: {}", names()));
+    }
+    let expected = match expected {
+        "usize" => "a whole number, 0 or more",
+        "a sequence" => "a list",
+        "path string" => "a text",
+        "a string" => "a text",
+        other if other.starts_with("struct ") => "a table",
+        _ => "another type",
+    };
+    ConfigError::new(path, format!("has the wrong type: must be {expected}"))
+}

@@ -1,0 +1,1 @@
+//! The program itself: its commands, exit codes, and how it stops.

@@ -1,0 +1,1 @@
+//! What partners are told when the provider refuses, fails or talks nonsense.

@@ -1,0 +1,359 @@
+//! The service as tests have it, and helpers that speak of links, webhooks and users.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web;
+use kyc_tracker::app::App;
+use kyc_tracker::capa::signature::{self, sign};
+use kyc_tracker::clock::{Clock, Timestamp};
+use kyc_tracker::config::{Config, KeyHash};
+use kyc_tracker::web::server;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+/// The partner most tests are about.
+pub const ACME: Partner = Partner {
+    id: "acme",
+    key: "kyc_partner_acme_0123456789",
+    provider_key: "capa_key_acme_0123456789",
+    secret: "whsec_acme_current_0123456789",
+    old_secret: "whsec_acme_previous_0123456789",
+};
+/// Another, who must never see what is acme's.
+pub const OTHER: Partner = Partner {
+    id: "other",
+    key: "kyc_partner_other_0123456789",
+    provider_key: "capa_key_other_0123456789",
+    secret: "whsec_other_current_0123456789",
+    old_secret: "whsec_other_previous_0123456789",
+};
+/// The key of the one admin.
+pub const ADMIN_KEY: &str = "kyc_admin_ops_0123456789";
+/// The link that the faked provider gives unless told otherwise.
+pub const LINK: &str = "https://provider.example/session/abc";
+/// Where the provider's link endpoint is.
+pub const LINK_PATH: &str = "/api/partner/v2/kyc/verification-link";
+
+#[derive(Clone, Copy)]
+pub struct Partner {
+    pub id: &'static str,
+    pub key: &'static str,
+    pub provider_key: &'static str,
+    pub secret: &'static str,
+    pub old_secret: &'static str,
+}
+
+/// A running service. It stops with the test.
+pub struct TestApp {
+    pub url: String,
+    pub capa: MockServer,
+    pub clock: Clock,
+    pub app: web::Data<App>,
+    http: reqwest::Client,
+    server: ServerHandle,
+    folder: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// Status and code of a problem, checked to be one.
+    pub fn problem(&self) -> (u16, String) {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        let body = self.json();
+        assert_eq!(body["status"], self.status.as_u16(), "{body}");
+        assert_eq!(body["requestId"], self.header("x-request-id"), "{body}");
+        assert!(
+            body["title"].is_string() && body["detail"].is_string(),
+            "{body}"
+        );
+        (
+            self.status.as_u16(),
+            body["code"].as_str().unwrap().to_owned(),
+        )
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl TestApp {
+    /// With the default settings.
+    pub async fn new() -> TestApp {
+        TestApp::with(&[]).await
+    }
+
+    /// With these settings besides, named as in the environment.
+    pub async fn with(settings: &[(&str, &str)]) -> TestApp {
+        let folder = tempfile::tempdir().unwrap();
+        let capa = MockServer::start().await;
+        let config = config(&folder, &capa.uri(), settings);
+        let clock = Clock::driven("2026-11-23T19:20:00.123456Z".parse::<Timestamp>().unwrap());
+        let app = web::Data::new(App::build(config, clock.clone()).unwrap());
+        let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let running = server::serve(app.clone(), listener).unwrap();
+        let server = running.handle();
+        actix_web::rt::spawn(running);
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap();
+        TestApp {
+            url,
+            capa,
+            clock,
+            app,
+            http,
+            server,
+            folder,
+        }
+    }
+
+    /// The folder of the database, and nothing else.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The provider answers the link call with this status and body, from now on.
+    pub async fn capa_answers(&self, status: u16, body: impl Into<String>) {
+        self.capa.reset().await;
+        let answer = ResponseTemplate::new(status).set_body_raw(body.into(), "application/json");
+        let link = Mock::given(method("POST")).and(path(LINK_PATH));
+        link.respond_with(answer).mount(&self.capa).await;
+    }
+
+    /// The provider gives links, from now on.
+    pub async fn capa_gives_links(&self) {
+        let body = json!({"status": "ok", "data": {"kycLink": LINK}});
+        self.capa_answers(201, body.to_string()).await;
+    }
+
+    /// How many calls the provider has had since it was told what to answer.
+    pub async fn calls(&self) -> usize {
+        self.capa.received_requests().await.unwrap().len()
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
+    /// GET in the name of a partner.
+    pub async fn get(&self, partner: Partner, path: &str) -> Answer {
+        self.send(
+            self.request(Method::GET, path)
+                .header("partner-api-key", partner.key),
+        )
+        .await
+    }
+
+    /// GET in the name of the admin.
+    pub async fn admin(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path).bearer_auth(ADMIN_KEY))
+            .await
+    }
+
+    /// POST /v1/kyc/links in the name of a partner.
+    pub async fn ask_for_link(&self, partner: Partner, body: &Value) -> Answer {
+        let request = self.request(Method::POST, "/v1/kyc/links");
+        self.send(request.header("partner-api-key", partner.key).json(body))
+            .await
+    }
+
+    /// Registers a user of acme as pending, with a link of the provider's; its `externalUserId` is `user`.
+    pub async fn pending(&self, user: &str) -> Value {
+        self.pending_of(ACME, user).await
+    }
+
+    /// The same for another partner.
+    pub async fn pending_of(&self, partner: Partner, user: &str) -> Value {
+        self.capa_gives_links().await;
+        let answer = self
+            .ask_for_link(partner, &json!({"userId": user, "country": "DO"}))
+            .await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    }
+
+    /// A KYC event of the provider for a user of acme, rightly signed.
+    pub async fn deliver(&self, event: &str, external_user_id: &str) -> Answer {
+        self.deliver_to(ACME, event, external_user_id).await
+    }
+
+    /// The same for another partner.
+    pub async fn deliver_to(
+        &self,
+        partner: Partner,
+        event: &str,
+        external_user_id: &str,
+    ) -> Answer {
+        let body = kyc_event(event, external_user_id);
+        let signature = sign(partner.secret, body.as_bytes());
+        self.deliver_raw(partner.id, body, &[&signature]).await
+    }
+
+    /// Any bytes with any signature headers, to the webhook URL of any partner id.
+    pub async fn deliver_raw(
+        &self,
+        partner_id: &str,
+        body: impl Into<Vec<u8>>,
+        signatures: &[&str],
+    ) -> Answer {
+        let mut request = self.request(Method::POST, &format!("/webhooks/{partner_id}"));
+        for signature in signatures {
+            let value = reqwest::header::HeaderValue::from_bytes(signature.as_bytes()).unwrap();
+            request = request.header(signature::HEADER, value);
+        }
+        self.send(request.body(body.into())).await
+    }
+
+    /// The user document of a user of acme.
+    pub async fn user(&self, user_id: &str) -> Value {
+        let answer = self.get(ACME, &format!("/v1/kyc/users/{user_id}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// What a user of acme is shown as.
+    pub async fn status(&self, user_id: &str) -> String {
+        self.user(user_id).await["status"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// The history of a user of acme, as `from>to by event` lines with the attempt before them.
+    pub async fn history(&self, user_id: &str) -> Vec<String> {
+        let answer = self
+            .get(ACME, &format!("/v1/kyc/users/{user_id}/history"))
+            .await;
+        let history = answer.json();
+        let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let line = |entry: &Value| {
+            let cause = &entry["cause"];
+            let by = cause["event"]
+                .as_str()
+                .unwrap_or_else(|| cause["kind"].as_str().unwrap());
+            format!(
+                "{} {}>{} by {by}",
+                entry["attempt"],
+                word(&entry["from"]),
+                word(&entry["to"])
+            )
+        };
+        history["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(line)
+            .collect()
+    }
+
+    /// The outcomes of all deliveries, oldest first, each with how often it came again.
+    pub async fn outcomes(&self) -> Vec<(String, i64)> {
+        let deliveries = self.admin("/v1/admin/deliveries?limit=500").await.json();
+        let outcome = |delivery: &Value| {
+            let outcome = delivery["outcome"].as_str().unwrap().to_owned();
+            (outcome, delivery["repeats"].as_i64().unwrap())
+        };
+        deliveries["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .rev()
+            .map(outcome)
+            .collect()
+    }
+
+    /// Stops the service and waits until it has.
+    pub async fn stop(&self) {
+        self.server.stop(true).await;
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // The returned future need not be awaited: the command is sent at once.
+        drop(self.server.stop(false));
+    }
+}
+
+/// The body of a KYC event as the provider sends it.
+pub fn kyc_event(event: &str, external_user_id: &str) -> String {
+    format!(r#"{{"type":"KYC","event":"{event}","externalUserId":"{external_user_id}"}}"#)
+}
+
+/// Settings with both partners and the admin.
+pub fn settings(folder: &TempDir, provider: &str) -> Vec<(String, String)> {
+    let list = |texts: &[&str]| format!("{texts:?}");
+    let mut settings = vec![
+        (
+            "KYC__DATABASE__URL".to_owned(),
+            format!("sqlite://{}/kyc.db", folder.path().display()),
+        ),
+        ("KYC__PROVIDER__BASE_URL".to_owned(), provider.to_owned()),
+        ("KYC__PROVIDER__TIMEOUT".to_owned(), "2s".to_owned()),
+        ("KYC__SERVER__WORKERS".to_owned(), "1".to_owned()),
+        ("KYC__ADMINS__0__NAME".to_owned(), "ops".to_owned()),
+        (
+            "KYC__ADMINS__0__API_KEY".to_owned(),
+            KeyHash::of(ADMIN_KEY).as_setting(),
+        ),
+    ];
+    for (number, partner) in [ACME, OTHER].into_iter().enumerate() {
+        let key = |name: &str| format!("KYC__PARTNERS__{number}__{name}");
+        settings.push((key("ID"), partner.id.to_owned()));
+        settings.push((key("PROVIDER_API_KEY"), partner.provider_key.to_owned()));
+        settings.push((
+            key("WEBHOOK_SECRETS"),
+            list(&[partner.secret, partner.old_secret]),
+        ));
+        settings.push((
+            key("API_KEYS"),
+            list(&[&KeyHash::of(partner.key).as_setting()]),
+        ));
+    }
+    settings
+}
+
+fn config(folder: &TempDir, provider: &str, more: &[(&str, &str)]) -> Config {
+    let mut settings = settings(folder, provider);
+    settings.extend(
+        more.iter()
+            .map(|(name, value)| (name.to_string(), value.to_string())),
+    );
+    Config::load(None, settings).unwrap()
+}

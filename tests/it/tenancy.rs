@@ -1,0 +1,1 @@
+//! Partners are apart: none sees, moves or learns of another's users.

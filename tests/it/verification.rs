@@ -1,0 +1,1 @@
+//! The rule as seen from outside: attempts, repeats, stale and held events, and those that come before their user.
