@@ -162,9 +162,12 @@ impl Code {
     }
 }
 
-/// An error as it will be answered.
+/// An error as it will be answered. Boxed, so that a result is no larger for the case that does not happen.
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     code: Code,
     detail: String,
     /// Seconds; every 503 has them.
@@ -192,7 +195,7 @@ const PROVIDER_RETRY: u64 = 30;
 impl Error {
     /// An error with a sentence that tells the caller what to do.
     pub fn new(code: Code, detail: impl Into<String>) -> Error {
-        Error {
+        Error(Box::new(Parts {
             code,
             detail: detail.into(),
             retry_after: None,
@@ -200,18 +203,15 @@ impl Error {
             provider: None,
             allow: None,
             source: None,
-        }
+        }))
     }
 
     /// The request is well-formed and has these faults.
     pub fn invalid_request(faults: Vec<Fault>) -> Error {
-        Error {
-            faults,
-            ..Error::new(
-                Code::InvalidRequest,
-                "Mend what `errors` lists and send it again.",
-            )
-        }
+        let detail = "Mend what `errors` lists and send it again.";
+        let mut error = Error::new(Code::InvalidRequest, detail);
+        error.0.faults = faults;
+        error
     }
 
     /// Also for another partner's user: from outside the two look the same.
@@ -221,33 +221,33 @@ impl Error {
 
     /// The path is known, the method is not one of `allow`.
     pub fn method_not_allowed(allow: &'static str) -> Error {
-        Error {
-            allow: Some(allow),
-            ..Error::new(Code::MethodNotAllowed, format!("Use {allow}."))
-        }
+        let mut error = Error::new(Code::MethodNotAllowed, format!("Use {allow}."));
+        error.0.allow = Some(allow);
+        error
     }
 
     /// The stable code.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// What the log may hold of it: never what a caller or the provider sent.
     pub fn source(&self) -> Option<&str> {
-        self.source.as_deref()
+        self.0.source.as_deref()
     }
 
     /// The body, with the id of the request it answers.
     pub fn problem(&self, request_id: &str) -> String {
-        let (status, code, title) = self.code.row();
+        let (status, code, title) = self.0.code.row();
         let problem = Problem {
             kind: "about:blank",
             title,
             status,
-            detail: &self.detail,
+            detail: &self.0.detail,
             code,
             request_id,
             errors: self
+                .0
                 .faults
                 .iter()
                 .map(|fault| FaultBody {
@@ -256,19 +256,19 @@ impl Error {
                     message: &fault.message,
                 })
                 .collect(),
-            provider: self.provider.as_ref(),
+            provider: self.0.provider.as_ref(),
         };
         serde_json::to_string(&problem).unwrap_or_default()
     }
 
     /// An answer with the right status and headers and the given body.
     pub fn answer(&self, content_type: &'static str, body: String) -> HttpResponse<BoxBody> {
-        let mut response = HttpResponse::build(self.code.status());
+        let mut response = HttpResponse::build(self.0.code.status());
         response.content_type(content_type);
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.0.retry_after {
             response.insert_header((RETRY_AFTER, HeaderValue::from(seconds)));
         }
-        if let Some(allow) = self.allow {
+        if let Some(allow) = self.0.allow {
             response.insert_header(("allow", allow));
         }
         response.body(body)
@@ -301,7 +301,7 @@ struct FaultBody<'a> {
 /// Shows the code alone; detail and source are for others.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code.as_str())
+        f.write_str(self.0.code.as_str())
     }
 }
 
@@ -312,7 +312,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
-        self.code.status()
+        self.0.code.status()
     }
 
     /// The error travels with its answer to the boundary, which knows the request's id and writes the body.
@@ -323,7 +323,9 @@ impl ResponseError for Error {
     }
 }
 
-/// An error as the provider is told it: the code and nothing else, because it stores the answer and shows it to others
+/// An error as the provider is told it: the code and nothing else.
+///
+/// It stores the answer and shows it to others
 /// (`reference/webhooknotificationpartnerv2controller_getnotification`, `latestErrorPayload`).
 #[derive(Debug)]
 pub struct CodeOnly(pub Error);
@@ -340,7 +342,7 @@ impl ResponseError for CodeOnly {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let body = format!("{{\"code\":\"{}\"}}", self.0.code.as_str());
+        let body = format!("{{\"code\":\"{}\"}}", self.0);
         let mut response = self.0.answer("application/json", body);
         response.extensions_mut().insert(Written(self.0.clone()));
         response
@@ -361,11 +363,10 @@ impl From<db::Error> for Error {
             Code::StoreUnavailable => "Nothing was changed. Send it again later.",
             _ => "Nothing was changed. Tell us the requestId.",
         };
-        Error {
-            retry_after: (code == Code::StoreUnavailable).then_some(STORE_RETRY),
-            source: Some(error.to_string()),
-            ..Error::new(code, detail)
-        }
+        let mut answer = Error::new(code, detail);
+        answer.0.retry_after = (code == Code::StoreUnavailable).then_some(STORE_RETRY);
+        answer.0.source = Some(error.to_string());
+        answer
     }
 }
 
@@ -405,16 +406,13 @@ impl From<capa::client::Error> for Error {
                 None,
             ),
         };
-        let provider = match error {
-            Capa::Rejected { code, message } => Some(ProviderSays { code, message }),
-            _ => None,
-        };
-        Error {
-            retry_after,
-            provider,
-            source,
-            ..Error::new(code, detail)
+        let mut answer = Error::new(code, detail);
+        answer.0.retry_after = retry_after;
+        answer.0.source = source;
+        if let Capa::Rejected { code, message } = error {
+            answer.0.provider = Some(ProviderSays { code, message });
         }
+        answer
     }
 }
 

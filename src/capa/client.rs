@@ -13,10 +13,11 @@ use reqwest::{Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 use crate::config;
 use crate::kyc::link_request::{LinkRequest, PersonalInfo};
+use crate::kyc::loopback::is_loopback;
 
 /// No answer of the provider is read further than this many bytes.
 const ANSWER_CAP: usize = 1024 * 1024;
@@ -209,16 +210,6 @@ impl Client {
             _ => false,
         };
         clean && anonymous && safe
-    }
-}
-
-/// Whether the address names this machine by a loopback address or as `localhost`, as parsed.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

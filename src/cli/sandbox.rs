@@ -10,9 +10,9 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::capa::client::is_loopback;
 use crate::capa::sandbox::{Account, Settings, start};
 use crate::config::{self, Config};
+use crate::kyc::loopback::is_loopback;
 use crate::logging;
 
 /// How the sandbox runs.

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
+
+use crate::kyc::loopback::is_loopback;
 
 use super::raw::{RawAdmin, RawConfig, RawPartner};
 use super::samples::{is_sample, is_sample_hash};
@@ -362,13 +364,7 @@ fn web_url(key: &str, text: &str) -> Result<Url, ConfigError> {
 /// The provider's key goes with every call, so it may travel unencrypted only inside this machine.
 fn provider_url(text: &str) -> Result<Url, ConfigError> {
     let url = web_url("provider.base_url", text)?;
-    let loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() == "http" && !loopback {
+    if url.scheme() == "http" && !is_loopback(&url) {
         return Err(ConfigError::new(
             "provider.base_url",
             "must begin with https://; http:// is only for localhost, 127.0.0.1 and [::1]",

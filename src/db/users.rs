@@ -247,8 +247,21 @@ pub fn list(
     query.load(conn)
 }
 
-/// How many users each partner has, by what is believed and what is in doubt.
-pub fn counts(conn: &mut Conn) -> QueryResult<Vec<(String, Status, Option<Status>, i64)>> {
+/// How many users of a partner stand alike.
+#[derive(Queryable)]
+pub struct Count {
+    /// Whose they are.
+    pub partner: String,
+    /// What is believed of them.
+    pub status: Status,
+    /// What is in doubt about them.
+    pub held: Option<Status>,
+    /// How many they are.
+    pub users: i64,
+}
+
+/// Counts all users by how they stand.
+pub fn counts(conn: &mut Conn) -> QueryResult<Vec<Count>> {
     users::table
         .group_by((users::partner, users::status, users::held))
         .select((

@@ -4,5 +4,6 @@
 //! Every function is total, so that it can be tested with every input there is.
 
 pub mod link_request;
+pub mod loopback;
 pub mod status;
 pub mod verification;

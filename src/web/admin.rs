@@ -191,16 +191,18 @@ pub async fn stats(admin: Admin, _: Query<NoParameters>) -> Result<Json<Stats>, 
         .iter()
         .map(|partner| partner.id.clone());
     let mut partners: BTreeMap<_, _> = configured.map(|id| (id, PartnerStats::new())).collect();
-    for (partner, status, held, count) in user_counts {
-        let stats = partners.entry(partner).or_insert_with(PartnerStats::new);
+    for count in user_counts {
+        let stats = partners
+            .entry(count.partner)
+            .or_insert_with(PartnerStats::new);
         let state = State {
-            status,
-            held,
+            status: count.status,
+            held: count.held,
             ..State::opened(1)
         };
-        *stats.users.entry(state.shown().as_str()).or_default() += count;
+        *stats.users.entry(state.shown().as_str()).or_default() += count.users;
         if state.needs_confirmation() {
-            stats.needs_confirmation += count;
+            stats.needs_confirmation += count.users;
         }
     }
     for (partner, outcome, count) in delivery_counts {

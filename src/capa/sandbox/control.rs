@@ -15,9 +15,10 @@ use url::Url;
 use super::Shared;
 use super::api::{Body, is_id, object};
 use super::fault::Fault;
-use super::link_request::{is_loopback, text};
+use super::link_request::text;
 use super::refusal::Refusal;
 use super::state::AccountIndex;
+use crate::kyc::loopback::is_loopback;
 
 /// `POST /sandbox/users` `{"account","userId","externalUserId"}`: see [`super::Sandbox::adopt`].
 pub(super) async fn put_user(

@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::fault::Mode;
-use super::link_request::is_loopback;
 use super::notifications::Status;
 use super::state::{AccountIndex, Click, now};
 use crate::capa::signature;
+use crate::kyc::loopback::is_loopback;
 
 /// Minutes before each automatic retry, after the failure of the attempt before it.
 const RETRY_MINUTES: [u64; 5] = [0, 1, 5, 10, 15];

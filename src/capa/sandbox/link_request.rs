@@ -5,24 +5,11 @@
 //! `v1.0/reference/kycpartnercontrollerv2_generatedirectlink` (`personalInfo`) and `docs/faq` (tax id).
 
 use serde_json::{Map, Value};
-use url::{Host, Url};
+use url::Url;
 
 use super::refusal::Refusal;
-
-/// The countries of `reference/userpartnercontrollerv2_createverificationlink`.
-const COUNTRIES: [&str; 39] = [
-    "MX", "DO", "US", "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU",
-    "IE", "IT", "LV", "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE", "IS", "LI",
-    "NO", "CH", "GB", "MC", "SM", "AD", "VA",
-];
-
-const PROFESSIONS: [&str; 5] = [
-    "Employee",
-    "Public Servant",
-    "Entrepreneur or Contractor",
-    "Student",
-    "Other",
-];
+use crate::kyc::link_request::{COUNTRIES, PROFESSIONS};
+use crate::kyc::loopback::is_loopback;
 
 /// Schemes that would run or read something when the page's link is followed.
 const REFUSED_SCHEMES: [&str; 6] = ["javascript", "data", "file", "blob", "vbscript", "about"];
@@ -60,11 +47,8 @@ impl LinkRequest {
                 return Err(Refusal::invalid_input("MX needs personalInfo"));
             }
             None => {}
-            Some(Value::Object(fields)) => {
-                if request.country == "MX" {
-                    check_personal_info(fields)?;
-                }
-            }
+            Some(Value::Object(fields)) if request.country == "MX" => check_personal_info(fields)?,
+            Some(Value::Object(_)) => {}
             Some(_) => return Err(Refusal::invalid_input("personalInfo must be an object")),
         }
         request.personal_info = info.cloned();
@@ -101,16 +85,6 @@ fn redirect_uri(body: &Map<String, Value>) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// Whether the host, as parsed, can only be this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 fn check_personal_info(info: &Map<String, Value>) -> Result<(), Refusal> {
     if !text(info, "profession").is_some_and(|profession| PROFESSIONS.contains(&profession)) {
         return Err(Refusal::invalid_input(
@@ -123,7 +97,7 @@ fn check_personal_info(info: &Map<String, Value>) -> Result<(), Refusal> {
         ));
     }
     let birth_country = text(info, "birthCountry");
-    if !birth_country.is_some_and(|code| rust_iso3166::from_alpha2(code).is_some()) {
+    if birth_country.is_none_or(|code| rust_iso3166::from_alpha2(code).is_none()) {
         return Err(Refusal::invalid_input(
             "personalInfo.birthCountry must be an ISO 3166-1 alpha-2 code",
         ));

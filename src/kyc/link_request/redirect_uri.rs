@@ -6,7 +6,9 @@
 //! The provider accepts https and app schemes (`reference/userpartnercontrollerv2_createverificationlink`); plain
 //! http on loopback is ours, for development. We never follow the URI ourselves.
 
-use url::{Host, Url};
+use url::Url;
+
+use crate::kyc::loopback::is_loopback;
 
 use super::{Refusal, refuse};
 
@@ -147,16 +149,6 @@ pub(super) fn check(raw: &str) -> Result<String, Refusal> {
         return too_long();
     }
     Ok(kept)
-}
-
-/// Looks at the parsed host, so that `127.0.0.1.example` is none and `0x7f.1` is one.
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn too_long<T>() -> Result<T, Refusal> {
