@@ -247,3 +247,141 @@ fn set_up(conn: &mut Conn) -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::kyc::status::Status;
+
+    fn open() -> (tempfile::TempDir, Db) {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("made/on/the/way.db")).unwrap();
+        (folder, db)
+    }
+
+    fn register(conn: &mut Conn, user_id: &str) -> QueryResult<users::User> {
+        let clock = Clock::system();
+        let new = users::NewUser {
+            id: clock.id(),
+            partner: "acme",
+            user_id,
+            external_user_id: user_id,
+            country: "DO",
+            redirect_uri: None,
+        };
+        transitions::register(conn, &new, clock.now())
+    }
+
+    fn dump(conn: &mut Conn) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Object {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            sql: String,
+        }
+        let objects: Vec<Object> = diesel::sql_query(
+            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_\\_%' ESCAPE '\\' ORDER BY sql",
+        )
+        .load(conn)
+        .unwrap();
+        objects.into_iter().map(|object| object.sql).collect()
+    }
+
+    #[test]
+    fn migrations_go_up_down_and_up_to_the_same_schema() {
+        let mut conn = Conn::establish(":memory:").unwrap();
+        conn.run_pending_migrations(MIGRATIONS).unwrap();
+        let up = dump(&mut conn);
+        conn.revert_all_migrations(MIGRATIONS).unwrap();
+        assert_eq!(dump(&mut conn), Vec::<String>::new());
+        conn.run_pending_migrations(MIGRATIONS).unwrap();
+        assert_eq!(dump(&mut conn), up);
+        assert!(up.len() >= 5);
+    }
+
+    #[test]
+    fn the_file_and_its_folder_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let (folder, _db) = open();
+        let mode = |path: &str| {
+            let metadata = folder.path().join(path).metadata().unwrap();
+            metadata.permissions().mode() & 0o777
+        };
+        assert_eq!(mode("made"), 0o700);
+        assert_eq!(mode("made/on/the/way.db"), 0o600);
+        assert_eq!(mode("made/on/the/way.db-wal"), 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_panics_or_fails_leaves_nothing_and_the_next_one_goes_on() {
+        let (_folder, db) = open();
+        let panicked: Result<(), _> = db
+            .write(|conn| {
+                register(conn, "u1")?;
+                panic!("on purpose")
+            })
+            .await;
+        assert!(matches!(panicked, Err(Error::Misused(_))));
+        let failed: Result<(), _> = db
+            .write(|conn| {
+                register(conn, "u1")?;
+                Err(NOT_FOUND)
+            })
+            .await;
+        assert!(matches!(failed, Err(Error::Misused(_))));
+        let found = db.read(|conn| users::find(conn, "acme", "u1")).await;
+        assert!(found.unwrap().is_none());
+        db.write(|conn| register(conn, "u1")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_read_only_connection_cannot_write() {
+        let (_folder, db) = open();
+        let error = db.read(|conn| register(conn, "u1")).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_has_moved_on_is_not_overwritten() {
+        let (_folder, db) = open();
+        let user = db.write(|conn| register(conn, "u1")).await.unwrap();
+        let now = user.created_at;
+        let stale = user.clone();
+        let touch = move |conn: &mut Conn| transitions::touch(conn, &user, user.clone(), now);
+        assert_eq!(db.write(touch).await.unwrap().version, 2);
+        let late = move |conn: &mut Conn| transitions::touch(conn, &stale, stale.clone(), now);
+        assert!(db.write(late).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn transitions_are_numbered_for_each_partner_without_gaps() {
+        let (_folder, db) = open();
+        let registered = db.write(|conn| {
+            for number in 0..5 {
+                register(conn, &format!("u{number}"))?;
+            }
+            schema::transitions::table
+                .order(schema::transitions::seq)
+                .select(schema::transitions::seq)
+                .load::<i64>(conn)
+        });
+        assert_eq!(registered.await.unwrap(), [1, 2, 3, 4, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_word_that_is_not_ours_is_an_error_and_no_default() {
+        let (_folder, db) = open();
+        let user = db.write(|conn| register(conn, "u1")).await.unwrap();
+        assert_eq!(user.status, Status::Pending);
+        let refused = db
+            .write(|conn| conn.batch_execute("UPDATE users SET status = 'golden'"))
+            .await;
+        assert!(refused.is_err(), "the column has a CHECK");
+        let forced = "PRAGMA ignore_check_constraints = ON; UPDATE users SET status = 'golden'";
+        db.write(move |conn| conn.batch_execute(forced))
+            .await
+            .unwrap();
+        let found = db.read(|conn| users::find(conn, "acme", "u1")).await;
+        assert!(matches!(found, Err(Error::Misused(_))));
+    }
+}
