@@ -6,6 +6,7 @@
 //! live with, and never a claim about Capa.
 
 mod api;
+mod bounded;
 mod control;
 mod deliver;
 mod fault;

@@ -5,7 +5,6 @@
 //! accounts, as at the provider; external ids and emails are unique within one.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,6 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Account;
+use super::bounded::Bounded;
 use super::fault::{Fault, Mode};
 use super::link_request::LinkRequest;
 use super::notifications::{Notification, Status};
@@ -339,55 +339,6 @@ impl User {
     }
 }
 
-/// A map that forgets its oldest entry when it is full.
-pub(super) struct Bounded<K, V> {
-    entries: HashMap<K, V>,
-    order: VecDeque<K>,
-    limit: usize,
-}
-
-impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            entries: HashMap::new(),
-            order: VecDeque::new(),
-            limit,
-        }
-    }
-
-    pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
-    where
-        K: std::borrow::Borrow<Q>,
-    {
-        self.entries.get(key)
-    }
-
-    pub(super) fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: std::borrow::Borrow<Q>,
-    {
-        self.entries.get_mut(key)
-    }
-
-    /// Adds an entry and answers the one that had to go for it.
-    pub(super) fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
-        if self.entries.insert(key.clone(), value).is_none() {
-            self.order.push_back(key);
-        }
-        if self.order.len() <= self.limit {
-            return None;
-        }
-        self.order
-            .pop_front()
-            .and_then(|oldest| self.entries.remove_entry(&oldest))
-    }
-
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = (&K, &V)> {
-        let entry = |key| self.entries.get_key_value(key);
-        self.order.iter().rev().filter_map(entry)
-    }
-}
-
 /// The sandbox plays another machine, so it has its own clock and not the service's.
 pub(super) fn now() -> DateTime<Utc> {
     SystemTime::now().into()
@@ -396,20 +347,4 @@ pub(super) fn now() -> DateTime<Utc> {
 /// RFC 3339 with milliseconds and `Z`, the form of every page but `webhook-settings`.
 pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Bounded;
-
-    #[test]
-    fn a_full_map_forgets_its_oldest_entry() {
-        let mut map = Bounded::new(2);
-        assert_eq!(map.insert("a", 1), None);
-        assert_eq!(map.insert("b", 2), None);
-        assert_eq!(map.insert("b", 3), None);
-        assert_eq!(map.insert("c", 4), Some(("a", 1)));
-        let left: Vec<_> = map.newest_first().collect();
-        assert_eq!(left, [(&"c", &4), (&"b", &3)]);
-    }
 }

@@ -1,5 +1,6 @@
 //! The service as tests have it, and helpers that speak of links, webhooks and users.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -350,10 +351,8 @@ pub fn settings(folder: &TempDir, provider: &str) -> Vec<(String, String)> {
 }
 
 fn config(folder: &TempDir, provider: &str, more: &[(&str, &str)]) -> Config {
-    let mut settings = settings(folder, provider);
-    settings.extend(
-        more.iter()
-            .map(|(name, value)| (name.to_string(), value.to_string())),
-    );
-    Config::load(None, settings).unwrap()
+    let mut all: BTreeMap<String, String> = settings(folder, provider).into_iter().collect();
+    let more = more.iter();
+    all.extend(more.map(|(name, value)| (name.to_string(), value.to_string())));
+    Config::load(None, all).unwrap()
 }
