@@ -1,1 +1,189 @@
 //! Nothing personal and no secret is left behind: not in the log, not in the files of the database.
+
+use std::time::Duration;
+
+use kyc_tracker::capa::signature::sign;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::process::{Process, free_address};
+use crate::support::{ACME, ADMIN_KEY, LINK, OTHER, http, kyc_event, settings};
+
+const TAX_ID: &str = "QZXW850417K93";
+const PHONE: &str = "+529876501234";
+const BAD_TAX_ID: &str = "QZXW85041";
+const BAD_PHONE: &str = "+0098765012";
+const NAME: &str = "Zelmira-Quixote";
+const WRONG_KEY: &str = "kyc_partner_mistyped_7731";
+
+fn body(tax_id: &str, phone: &str) -> Value {
+    json!({
+        "userId": "u1", "country": "MX", "forceNew": true,
+        "personalInfo": {"profession": "Student", "phoneNumber": phone, "birthCountry": "MX", "taxId": tax_id},
+    })
+}
+
+struct Client {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Client {
+    fn link(&self, key: &str) -> RequestBuilder {
+        let post = self.http.post(format!("{}/v1/kyc/links", self.url));
+        post.header("partner-api-key", key)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> u16 {
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn deliver(&self, secret: &str, body: &str) -> u16 {
+        let post = self.http.post(format!("{}/webhooks/acme", self.url));
+        let signed = post.header("capa-signature", sign(secret, body.as_bytes()));
+        self.send(signed.body(body.to_owned())).await
+    }
+}
+
+async fn capa_answers(capa: &MockServer, answer: ResponseTemplate) {
+    capa.reset().await;
+    Mock::given(any()).respond_with(answer).mount(capa).await;
+}
+
+/// Every kind of traffic there is, good and bad, full of what must not be kept.
+async fn traffic(client: &Client, capa: &MockServer) {
+    let good = body(TAX_ID, PHONE);
+    let echo = json!({"error": {"code": "BAD", "message": format!("{TAX_ID} {PHONE} {}", ACME.provider_key)}});
+    capa_answers(
+        capa,
+        ResponseTemplate::new(201).set_body_json(json!({"data": {"kycLink": LINK}})),
+    )
+    .await;
+    assert_eq!(client.send(client.link(ACME.key).json(&good)).await, 201);
+    assert_eq!(client.send(client.link(WRONG_KEY).json(&good)).await, 401);
+    assert_eq!(
+        client
+            .send(client.link(ACME.key).json(&body(BAD_TAX_ID, BAD_PHONE)))
+            .await,
+        422
+    );
+    let broken = format!("{{\"taxId\":\"{TAX_ID}\",\"x\":{PHONE}");
+    let broken = client
+        .link(ACME.key)
+        .header("content-type", "application/json")
+        .body(broken);
+    assert_eq!(client.send(broken).await, 400);
+    for (answer, status) in [
+        (ResponseTemplate::new(400).set_body_json(&echo), 422),
+        (ResponseTemplate::new(401).set_body_json(&echo), 502),
+        (ResponseTemplate::new(500).set_body_json(&echo), 503),
+        (ResponseTemplate::new(201).set_body_json(&echo), 502),
+        (
+            ResponseTemplate::new(201).set_delay(Duration::from_secs(9)),
+            503,
+        ),
+    ] {
+        capa_answers(capa, answer).await;
+        assert_eq!(client.send(client.link(ACME.key).json(&good)).await, status);
+    }
+    let transaction = format!(
+        r#"{{"type":"TRANSACTION","event":"X","externalUserId":"u1","firstName":"{NAME}"}}"#
+    );
+    assert_eq!(client.deliver(ACME.secret, &transaction).await, 204);
+    assert_eq!(client.deliver(OTHER.secret, &transaction).await, 401);
+    assert_eq!(
+        client
+            .deliver(ACME.old_secret, &kyc_event("CREATED_KYC", "u1"))
+            .await,
+        204
+    );
+    for path in [
+        "/v1/kyc/users/u1",
+        "/v1/kyc/users",
+        "/v1/admin/users",
+        "/v1/admin/deliveries",
+        "/readyz",
+    ] {
+        let get = client.http.get(format!("{}{path}", client.url));
+        let get = get
+            .header("partner-api-key", ACME.key)
+            .bearer_auth(ADMIN_KEY);
+        assert_eq!(client.send(get).await, 200);
+    }
+}
+
+/// The forms in which a text could hide in a file or a log.
+fn forms(marker: &str) -> [Vec<u8>; 3] {
+    let percent = marker.replace('+', "%2B");
+    [
+        marker.as_bytes().to_vec(),
+        hex::encode(marker).into_bytes(),
+        percent.into_bytes(),
+    ]
+}
+
+fn contains(haystack: &[u8], marker: &str) -> bool {
+    let holds = |form: &Vec<u8>| {
+        haystack
+            .windows(form.len())
+            .any(|window| window == form.as_slice())
+    };
+    forms(marker).iter().any(holds)
+}
+
+#[actix_web::test]
+async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let capa = MockServer::start().await;
+    let address = free_address();
+    let mut environment = settings(&folder, &capa.uri());
+    environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
+    environment.push(("RUST_LOG".to_owned(), "trace".to_owned()));
+    let mut process = Process::start(&["serve"], &environment);
+    let client = Client {
+        http: http(),
+        url: format!("http://{address}"),
+    };
+    process.until_it_answers(&client.url).await;
+    traffic(&client, &capa).await;
+    let secrets = [ACME, OTHER].map(|partner| {
+        [
+            partner.key,
+            partner.provider_key,
+            partner.secret,
+            partner.old_secret,
+        ]
+    });
+    let mut markers = vec![
+        TAX_ID, PHONE, BAD_TAX_ID, BAD_PHONE, NAME, WRONG_KEY, ADMIN_KEY,
+    ];
+    markers.extend(secrets.concat());
+    let files = |running: &str| {
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            for marker in &markers {
+                assert!(
+                    !contains(&bytes, marker),
+                    "{marker} is in {} {running}",
+                    path.display()
+                );
+            }
+        }
+    };
+    files("while it runs");
+    process.terminate();
+    assert_eq!(process.exit_status().await.code(), Some(0));
+    files("after it has stopped");
+    let log = process.stderr();
+    assert!(
+        log.contains("A delivery was stored.") && log.len() > 10_000,
+        "it logs at trace: {log}"
+    );
+    for marker in markers.iter().copied().chain([LINK]) {
+        let line = log.lines().find(|line| contains(line.as_bytes(), marker));
+        assert_eq!(line, None, "{marker} is in the log");
+    }
+}

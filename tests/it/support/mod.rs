@@ -1,5 +1,7 @@
 //! The service as tests have it, and helpers that speak of links, webhooks and users.
 
+pub mod process;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,7 +56,6 @@ pub struct TestApp {
     pub url: String,
     pub capa: MockServer,
     pub clock: Clock,
-    pub app: web::Data<App>,
     http: reqwest::Client,
     server: ServerHandle,
     folder: TempDir,
@@ -115,20 +116,14 @@ impl TestApp {
         let app = web::Data::new(App::build(config, clock.clone()).unwrap());
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let running = server::serve(app.clone(), listener).unwrap();
+        let running = server::serve(app, listener).unwrap();
         let server = running.handle();
         actix_web::rt::spawn(running);
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(20))
-            .build()
-            .unwrap();
+        let http = http();
         TestApp {
             url,
             capa,
             clock,
-            app,
             http,
             server,
             folder,
@@ -298,11 +293,6 @@ impl TestApp {
             .map(outcome)
             .collect()
     }
-
-    /// Stops the service and waits until it has.
-    pub async fn stop(&self) {
-        self.server.stop(true).await;
-    }
 }
 
 impl Drop for TestApp {
@@ -310,6 +300,18 @@ impl Drop for TestApp {
         // The returned future need not be awaited: the command is sent at once.
         drop(self.server.stop(false));
     }
+}
+
+/// A client as callers have it, that follows nothing and is patient.
+pub fn http() -> reqwest::Client {
+    // A second call finds the provider installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
 }
 
 /// The body of a KYC event as the provider sends it.
