@@ -197,7 +197,14 @@ impl FromRequest for JsonBody {
 }
 
 /// A webhook's exact bytes, signed with a secret of the partner in the path.
-pub struct SignedBody(pub Signed);
+pub struct SignedBody(Signed);
+
+impl SignedBody {
+    /// What was signed.
+    pub fn into_signed(self) -> Signed {
+        self.0
+    }
+}
 
 impl FromRequest for SignedBody {
     type Error = CodeOnly;

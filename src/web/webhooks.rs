@@ -13,7 +13,7 @@ pub async fn receive(body: SignedBody, app: web::Data<App>) -> Result<HttpRespon
     let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
     let outcome = app
         .db
-        .write(move |conn| ingest::delivery(conn, &clock, confirm, body.0))
+        .write(move |conn| ingest::delivery(conn, &clock, confirm, body.into_signed()))
         .await
         .map_err(|error| CodeOnly(error.into()))?;
     log::debug!(outcome = outcome.as_str(); "A delivery was stored.");
