@@ -199,3 +199,19 @@ async fn odd_requests_get_a_4xx_and_never_a_5xx() {
         assert!(fine, "{status:?}: {shown}");
     }
 }
+
+#[actix_web::test]
+async fn a_body_in_chunks_is_cut_off_at_the_cap() {
+    let app = TestApp::new().await;
+    for path in ["/v1/kyc/links", "/webhooks/acme"] {
+        let key = ACME.key;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\npartner-api-key: {key}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
+        let request = format!("{head}{}", chunk.repeat(17)).into_bytes();
+        let address = app.url.trim_start_matches("http://").to_owned();
+        let status = actix_web::web::block(move || raw(&address, &request));
+        assert_eq!(status.await.unwrap(), Some(413), "{path}");
+    }
+}

@@ -1,255 +1,580 @@
 //! The rule as seen from outside: attempts, repeats, stale and held events, and those that come before their user.
 
 use kyc_tracker::capa::signature::sign;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{ACME, TestApp, kyc_event};
+use crate::support::{ACME, Answer, LINK, TestApp, kyc_event};
 
-/// The event with a signature that no other delivery of it has: the provider signs with another secret.
-async fn deliver_resigned(app: &TestApp, event: &str, user: &str) {
+const CREATED: &str = "CREATED_KYC";
+const REVIEW: &str = "REVIEW_NEEDED_KYC";
+const VERIFIED: &str = "VERIFIED_USER";
+const REJECTED: &str = "REJECTED_KYC";
+const EVENTS: [&str; 4] = [CREATED, REVIEW, VERIFIED, REJECTED];
+
+/// Delivers each in turn; all must be stored.
+async fn deliver_all(app: &TestApp, events: &[&str], user: &str) {
+    for event in events {
+        assert_eq!(app.deliver(event, user).await.status, 204, "{event}");
+    }
+}
+
+/// The same bytes as ever, signed with the other secret: a signature that was not seen before.
+async fn deliver_afresh(app: &TestApp, event: &str, user: &str) {
     let body = kyc_event(event, user);
     let signature = sign(ACME.old_secret, body.as_bytes());
-    assert_eq!(
-        app.deliver_raw(ACME.id, body, &[&signature]).await.status,
-        204
-    );
+    let answer = app.deliver_raw(ACME.id, body, &[&signature]).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
 }
 
-async fn deliver_all(app: &TestApp, user: &str, events: &[&str]) {
-    for event in events {
-        assert_eq!(app.deliver(event, user).await.status, 204);
+async fn link(app: &TestApp, user: &str) -> Answer {
+    let body = json!({"userId": user, "country": "DO"});
+    app.ask_for_link(ACME, &body).await
+}
+
+async fn new_link(app: &TestApp, user: &str) -> Answer {
+    let body = json!({"userId": user, "country": "DO", "forceNew": true});
+    app.ask_for_link(ACME, &body).await
+}
+
+/// What a reader is told, in one line: attempt, status, then what else is remarkable.
+fn told(user: &Value) -> String {
+    let mut line = format!("{} {}", user["attempt"], user["status"].as_str().unwrap());
+    for (field, word) in [("final", " final"), ("needsConfirmation", " doubted")] {
+        if user[field].as_bool().unwrap() {
+            line.push_str(word);
+        }
     }
+    let marks = [("kycLink", " link"), ("decidedAt", " decided")];
+    let given = marks.iter().filter(|(field, _)| !user[*field].is_null());
+    line.extend(given.map(|(_, word)| *word));
+    line
 }
 
-async fn last_outcome(app: &TestApp) -> String {
-    app.outcomes().await.pop().unwrap().0
+async fn read(app: &TestApp, user: &str) -> String {
+    told(&app.user(user).await)
+}
+
+/// The outcomes, without the counts.
+async fn outcomes(app: &TestApp) -> Vec<String> {
+    let outcomes = app.outcomes().await;
+    outcomes.into_iter().map(|(outcome, _)| outcome).collect()
+}
+
+/// Every order of the four events, each once.
+fn orders() -> Vec<Vec<&'static str>> {
+    let mut orders = vec![vec![]];
+    for _ in EVENTS {
+        let longer = |order: &Vec<&'static str>| {
+            let left = EVENTS.iter().filter(|event| !order.contains(event));
+            left.map(|event| [order.as_slice(), &[*event]].concat())
+                .collect::<Vec<_>>()
+        };
+        orders = orders.iter().flat_map(longer).collect();
+    }
+    orders
 }
 
 #[actix_web::test]
-async fn a_whole_life_is_told_by_the_history() {
-    let app = TestApp::new().await;
-    app.pending("u1").await;
-    deliver_all(
-        &app,
-        "u1",
-        &["CREATED_KYC", "REVIEW_NEEDED_KYC", "REJECTED_KYC"],
-    )
-    .await;
-    let second = app.pending("u1").await;
-    assert_eq!(
-        (&second["attempt"], &second["status"]),
-        (&json!(2), &json!("pending"))
-    );
-    deliver_all(&app, "u1", &["VERIFIED_USER"]).await;
-    let history = [
-        "1 ->pending by link",
-        "1 pending>submitted by CREATED_KYC",
-        "1 submitted>in_review by REVIEW_NEEDED_KYC",
-        "1 in_review>rejected by REJECTED_KYC",
-        "2 ->pending by link",
-        "2 pending>verified by VERIFIED_USER",
+async fn every_event_does_in_every_status_what_the_rule_says() {
+    let paths = [
+        (
+            &[][..],
+            [
+                ("applied", "1 submitted link"),
+                ("applied", "1 in_review link"),
+                ("applied", "1 verified final decided"),
+                ("applied", "1 rejected final decided"),
+            ],
+        ),
+        (
+            &[CREATED],
+            [
+                ("repeated", "1 submitted link"),
+                ("applied", "1 in_review link"),
+                ("applied", "1 verified final decided"),
+                ("applied", "1 rejected final decided"),
+            ],
+        ),
+        (
+            &[REVIEW],
+            [
+                ("stale", "1 in_review link"),
+                ("repeated", "1 in_review link"),
+                ("applied", "1 verified final decided"),
+                ("applied", "1 rejected final decided"),
+            ],
+        ),
+        (
+            &[VERIFIED],
+            [
+                ("stale", "1 verified final decided"),
+                ("held", "1 in_review doubted"),
+                ("repeated", "1 verified final decided"),
+                ("held", "1 in_review doubted"),
+            ],
+        ),
+        (
+            &[REJECTED],
+            [
+                ("stale", "1 rejected final decided"),
+                ("held", "1 rejected final doubted decided"),
+                ("held", "1 rejected final doubted decided"),
+                ("repeated", "1 rejected final decided"),
+            ],
+        ),
     ];
-    assert_eq!(app.history("u1").await, history);
-}
-
-#[actix_web::test]
-async fn the_same_rejection_in_a_new_attempt_is_held_because_it_may_be_a_late_repeat() {
-    let app = TestApp::new().await;
-    app.pending("u1").await;
-    app.deliver("REJECTED_KYC", "u1").await;
-    app.pending("u1").await;
-    app.deliver("REJECTED_KYC", "u1").await;
-    assert_eq!(last_outcome(&app).await, "held");
-    let user = app.user("u1").await;
-    assert_eq!(
-        (&user["status"], &user["needsConfirmation"]),
-        (&json!("pending"), &json!(true))
-    );
-    deliver_resigned(&app, "REJECTED_KYC", "u1").await;
-    let user = app.user("u1").await;
-    assert_eq!(
-        (&user["status"], &user["needsConfirmation"]),
-        (&json!("rejected"), &json!(false))
-    );
-}
-
-#[actix_web::test]
-async fn a_captured_verified_does_not_verify_a_later_attempt() {
-    let app = TestApp::new().await;
-    app.pending("u1").await;
-    app.deliver("VERIFIED_USER", "u1").await;
-    app.capa_gives_links().await;
-    let body = json!({"userId": "u1", "country": "DO", "forceNew": true});
-    let forced = app.ask_for_link(ACME, &body).await.json();
-    assert_eq!(
-        (&forced["attempt"], &forced["status"]),
-        (&json!(2), &json!("pending"))
-    );
-    for _ in 0..10 {
-        app.deliver("VERIFIED_USER", "u1").await;
-        assert_eq!(app.status("u1").await, "pending");
+    for (path, expected) in paths {
+        for (event, (outcome, wanted)) in EVENTS.into_iter().zip(expected) {
+            let app = TestApp::new().await;
+            app.pending("u1").await;
+            deliver_all(&app, path, "u1").await;
+            deliver_afresh(&app, event, "u1").await;
+            assert_eq!(read(&app, "u1").await, wanted, "{event} after {path:?}");
+            assert_eq!(outcomes(&app).await.last().unwrap(), outcome);
+        }
     }
-    deliver_resigned(&app, "REJECTED_KYC", "u1").await;
+}
+
+#[actix_web::test]
+async fn every_order_of_the_four_events_ends_in_doubt_about_the_first_verdict() {
+    let app = TestApp::new().await;
+    for (number, order) in orders().into_iter().enumerate() {
+        let user = format!("u{number}");
+        app.pending(&user).await;
+        deliver_all(&app, &order, &user).await;
+        let first = order
+            .iter()
+            .find(|event| [VERIFIED, REJECTED].contains(event));
+        let wanted = match *first.unwrap() {
+            VERIFIED => "1 in_review doubted",
+            _ => "1 rejected final doubted decided",
+        };
+        assert_eq!(read(&app, &user).await, wanted, "{order:?}");
+    }
+    assert_eq!(app.outcomes().await.len(), 24 * 4);
+}
+
+#[actix_web::test]
+async fn every_order_before_the_user_is_known_ends_as_it_does_after() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    for (number, order) in orders().into_iter().enumerate() {
+        let user = format!("u{number}");
+        deliver_all(&app, &order, &user).await;
+        let verified = order.iter().position(|event| *event == VERIFIED);
+        let rejected = order.iter().position(|event| *event == REJECTED);
+        let (status, wanted) = if verified < rejected {
+            (409, "1 in_review doubted")
+        } else {
+            (201, "2 pending link")
+        };
+        assert_eq!(link(&app, &user).await.status, status, "{order:?}");
+        assert_eq!(read(&app, &user).await, wanted, "{order:?}");
+    }
+}
+
+#[actix_web::test]
+async fn the_way_to_verified_is_written_down_step_by_step() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    deliver_all(&app, &[CREATED, CREATED, REVIEW, CREATED, VERIFIED], "u1").await;
+    assert_eq!(
+        app.history("u1").await,
+        [
+            "1 ->pending by link",
+            "1 pending>submitted by CREATED_KYC",
+            "1 submitted>in_review by REVIEW_NEEDED_KYC",
+            "1 in_review>verified by VERIFIED_USER",
+        ]
+    );
+    assert_eq!(
+        outcomes(&app).await,
+        ["applied", "applied", "stale", "applied"]
+    );
+}
+
+#[actix_web::test]
+async fn the_history_names_the_delivery_that_moved_the_user() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.clock.advance(std::time::Duration::from_millis(1500));
+    app.deliver(VERIFIED, "u1").await;
+    let history = app.get(ACME, "/v1/kyc/users/u1/history").await.json();
+    let delivery = app.admin("/v1/admin/deliveries").await.json()["data"][0]["id"].clone();
+    assert_eq!(
+        history["data"],
+        json!([
+            {"at": "2026-11-23T19:20:00.123Z", "attempt": 1, "from": null, "to": "pending",
+             "cause": {"kind": "link"}},
+            {"at": "2026-11-23T19:20:01.623Z", "attempt": 1, "from": "pending", "to": "verified",
+             "cause": {"kind": "webhook", "event": "VERIFIED_USER", "deliveryId": delivery}},
+        ])
+    );
+}
+
+#[actix_web::test]
+async fn the_version_grows_by_one_with_each_visible_change_and_never_otherwise() {
+    let app = TestApp::new().await;
+    let begun = app.pending("u1").await["version"].as_i64().unwrap();
+    let steps = [
+        (CREATED, 1),
+        (CREATED, 1),
+        (REVIEW, 2),
+        (CREATED, 2),
+        (VERIFIED, 3),
+        (VERIFIED, 3),
+        (CREATED, 3),
+        (REJECTED, 4),
+        (REJECTED, 4),
+        ("PAUSED_KYC", 4),
+    ];
+    for (number, (event, grown)) in steps.into_iter().enumerate() {
+        app.clock.advance(std::time::Duration::from_secs(1));
+        let before = app.user("u1").await;
+        app.deliver(event, "u1").await;
+        let after = app.user("u1").await;
+        assert_eq!(after["version"], begun + grown, "step {number}, {event}");
+        let changed = after["version"] != before["version"];
+        assert_eq!(changed, after != before, "step {number}, {event}");
+        assert_eq!(
+            changed,
+            after["updatedAt"] != before["updatedAt"],
+            "{event}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn a_rejected_user_gets_the_next_attempt() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver(REJECTED, "u1").await;
+    let answer = link(&app, "u1").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["resumed"]),
+        (201, &json!(false))
+    );
+    assert_eq!(told(&answer.json()), "2 pending link");
+    assert_eq!(read(&app, "u1").await, "2 pending link");
+    assert_eq!(
+        app.history("u1").await,
+        [
+            "1 ->pending by link",
+            "1 pending>rejected by REJECTED_KYC",
+            "2 ->pending by link",
+        ]
+    );
+}
+
+#[actix_web::test]
+async fn a_verified_user_gets_the_next_attempt_only_if_insisted_on() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver(VERIFIED, "u1").await;
     let before = app.user("u1").await;
-    app.deliver("VERIFIED_USER", "u1").await;
+    assert_eq!(
+        link(&app, "u1").await.problem(),
+        (409, "already_verified".to_owned())
+    );
     assert_eq!(app.user("u1").await, before);
-    assert_eq!(before["status"], "rejected");
+    let answer = new_link(&app, "u1").await;
+    assert_eq!(
+        (answer.status.as_u16(), told(&answer.json())),
+        (201, "2 pending link".to_owned())
+    );
+    assert_eq!(app.calls().await, 2);
+}
+
+#[actix_web::test]
+async fn a_new_link_before_the_verdict_belongs_to_the_same_attempt() {
+    for event in [CREATED, REVIEW] {
+        let app = TestApp::new().await;
+        app.pending("u1").await;
+        app.deliver(event, "u1").await;
+        let before = app.history("u1").await;
+        let answer = new_link(&app, "u1").await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["attempt"]),
+            (201, &json!(1))
+        );
+        assert_eq!(app.history("u1").await, before);
+    }
+}
+
+#[actix_web::test]
+async fn the_same_rejection_in_the_next_attempt_is_held_and_one_signed_afresh_applies() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver(REJECTED, "u1").await;
+    link(&app, "u1").await;
+    app.deliver(REJECTED, "u1").await;
+    assert_eq!(read(&app, "u1").await, "2 pending doubted link");
+    deliver_afresh(&app, REJECTED, "u1").await;
+    assert_eq!(read(&app, "u1").await, "2 rejected final decided");
+    assert_eq!(outcomes(&app).await, ["applied", "held", "applied"]);
+}
+
+#[actix_web::test]
+async fn the_same_events_short_of_a_verdict_move_the_next_attempt_too() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    deliver_all(&app, &[CREATED, REVIEW, REJECTED], "u1").await;
+    link(&app, "u1").await;
+    deliver_all(&app, &[CREATED, REVIEW], "u1").await;
+    assert_eq!(
+        app.history("u1").await[3..],
+        [
+            "1 in_review>rejected by REJECTED_KYC",
+            "2 ->pending by link",
+            "2 pending>submitted by CREATED_KYC",
+            "2 submitted>in_review by REVIEW_NEEDED_KYC",
+        ]
+    );
+}
+
+#[actix_web::test]
+async fn a_verified_captured_in_an_earlier_attempt_never_verifies_again() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver(VERIFIED, "u1").await;
+    new_link(&app, "u1").await;
+    app.deliver(REJECTED, "u1").await;
+    link(&app, "u1").await;
+    for before in [&[][..], &[CREATED], &[REVIEW], &[VERIFIED]] {
+        deliver_all(&app, before, "u1").await;
+        app.clock.advance(std::time::Duration::from_secs(3600));
+        app.deliver(VERIFIED, "u1").await;
+        let user = app.user("u1").await;
+        assert_eq!(
+            (&user["attempt"], &user["final"]),
+            (&json!(3), &json!(false)),
+            "{user}"
+        );
+        assert_eq!(user["needsConfirmation"], true, "{user}");
+    }
+    assert_eq!(app.status("u1").await, "in_review");
+}
+
+#[actix_web::test]
+async fn a_verified_that_was_only_held_before_never_verifies_the_next_attempt() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    deliver_all(&app, &[REJECTED, VERIFIED], "u1").await;
+    link(&app, "u1").await;
+    assert_eq!(read(&app, "u1").await, "2 pending link");
+    app.deliver(VERIFIED, "u1").await;
+    assert_eq!(read(&app, "u1").await, "2 pending doubted link");
+    assert_eq!(outcomes(&app).await, ["applied", "held", "held"]);
 }
 
 #[actix_web::test]
 async fn bad_news_about_a_verified_user_counts_at_once() {
-    for bad in ["REJECTED_KYC", "REVIEW_NEEDED_KYC"] {
+    for bad_news in [REJECTED, REVIEW] {
         let app = TestApp::new().await;
         app.pending("u1").await;
-        deliver_all(&app, "u1", &["VERIFIED_USER", bad, "VERIFIED_USER"]).await;
+        deliver_all(&app, &[VERIFIED, bad_news], "u1").await;
         let user = app.user("u1").await;
+        assert_eq!(told(&user), "1 in_review doubted");
         assert_eq!(
-            (&user["status"], &user["final"]),
-            (&json!("in_review"), &json!(false))
+            (&user["kycLink"], &user["decidedAt"]),
+            (&Value::Null, &Value::Null)
         );
-        assert_eq!(
-            (&user["needsConfirmation"], &user["kycLink"]),
-            (&json!(true), &json!(null))
-        );
-        assert_eq!(user["decidedAt"], json!(null));
-        let told = app.history("u1").await.pop().unwrap();
-        assert_eq!(told, format!("1 verified>in_review by {bad}"));
+        assert_eq!(user["source"], "webhook");
+        let line = format!("1 verified>in_review by {bad_news}");
+        assert_eq!(app.history("u1").await.last(), Some(&line));
     }
 }
 
 #[actix_web::test]
-async fn good_news_about_a_rejected_user_does_not_count_yet() {
+async fn a_doubted_user_never_reads_verified_whatever_comes() {
     let app = TestApp::new().await;
     app.pending("u1").await;
-    deliver_all(&app, "u1", &["REJECTED_KYC", "VERIFIED_USER"]).await;
-    let user = app.user("u1").await;
+    deliver_all(&app, &[VERIFIED, REJECTED], "u1").await;
+    for event in [VERIFIED, CREATED, REVIEW, VERIFIED, REJECTED, VERIFIED] {
+        app.deliver(event, "u1").await;
+        deliver_afresh(&app, event, "u1").await;
+        assert_eq!(read(&app, "u1").await, "1 in_review doubted", "{event}");
+    }
     assert_eq!(
-        (&user["status"], &user["final"]),
-        (&json!("rejected"), &json!(true))
+        link(&app, "u1").await.problem(),
+        (409, "already_verified".to_owned())
     );
-    assert_eq!(user["needsConfirmation"], true);
-    assert_eq!(app.history("u1").await.len(), 2);
+    let verified = app.get(ACME, "/v1/kyc/users?status=verified").await;
+    assert_eq!(verified.json()["data"], json!([]));
 }
 
 #[actix_web::test]
-async fn never_drops_what_would_be_held() {
+async fn good_news_about_a_rejected_user_waits() {
+    for good_news in [VERIFIED, REVIEW] {
+        let app = TestApp::new().await;
+        app.pending("u1").await;
+        app.deliver(REJECTED, "u1").await;
+        let (before, history) = (app.user("u1").await, app.history("u1").await);
+        app.clock.advance(std::time::Duration::from_secs(1));
+        app.deliver(good_news, "u1").await;
+        let after = app.user("u1").await;
+        assert_eq!(told(&after), "1 rejected final doubted decided");
+        assert_eq!(after["decidedAt"], before["decidedAt"]);
+        assert_eq!(app.history("u1").await, history);
+    }
+}
+
+#[actix_web::test]
+async fn with_confirm_never_what_would_be_held_is_stale() {
     let app = TestApp::with(&[("KYC__WEBHOOKS__CONFIRM", "never")]).await;
     app.pending("u1").await;
-    deliver_all(&app, "u1", &["VERIFIED_USER", "REJECTED_KYC"]).await;
-    assert_eq!(last_outcome(&app).await, "stale");
-    let user = app.user("u1").await;
+    deliver_all(&app, &[VERIFIED, REJECTED, REVIEW], "u1").await;
+    assert_eq!(read(&app, "u1").await, "1 verified final decided");
+    app.pending("u2").await;
+    deliver_all(&app, &[REJECTED, VERIFIED], "u2").await;
+    assert_eq!(read(&app, "u2").await, "1 rejected final decided");
+    link(&app, "u2").await;
+    deliver_all(&app, &[REJECTED], "u2").await;
+    assert_eq!(read(&app, "u2").await, "2 pending link");
     assert_eq!(
-        (&user["status"], &user["needsConfirmation"]),
-        (&json!("verified"), &json!(false))
+        outcomes(&app).await,
+        ["applied", "stale", "stale", "applied", "stale", "stale"]
     );
 }
 
 #[actix_web::test]
-async fn before_final_never_verifies_by_a_webhook_alone() {
+async fn with_confirm_before_final_no_webhook_verifies_by_itself() {
+    let app = TestApp::with(&[("KYC__WEBHOOKS__CONFIRM", "before_final")]).await;
+    for (user, path, wanted) in [
+        ("u1", &[][..], "1 pending doubted link"),
+        ("u2", &[CREATED], "1 submitted doubted link"),
+        ("u3", &[REVIEW], "1 in_review doubted link"),
+        ("u4", &[REJECTED], "1 rejected final doubted decided"),
+    ] {
+        app.pending(user).await;
+        deliver_all(&app, path, user).await;
+        let history = app.history(user).await;
+        deliver_all(&app, &[VERIFIED, VERIFIED], user).await;
+        deliver_afresh(&app, VERIFIED, user).await;
+        assert_eq!(read(&app, user).await, wanted);
+        assert_eq!(app.history(user).await, history);
+    }
+}
+
+#[actix_web::test]
+async fn with_confirm_before_final_all_but_verified_is_as_ever() {
     let app = TestApp::with(&[("KYC__WEBHOOKS__CONFIRM", "before_final")]).await;
     app.pending("u1").await;
-    deliver_all(&app, "u1", &["CREATED_KYC", "VERIFIED_USER"]).await;
-    let user = app.user("u1").await;
+    deliver_all(&app, &[CREATED, REVIEW, CREATED, REJECTED], "u1").await;
+    assert_eq!(read(&app, "u1").await, "1 rejected final decided");
     assert_eq!(
-        (&user["status"], &user["needsConfirmation"]),
-        (&json!("submitted"), &json!(true))
+        outcomes(&app).await,
+        ["applied", "applied", "stale", "applied"]
     );
-    deliver_all(&app, "u1", &["REJECTED_KYC"]).await;
-    assert_eq!(app.status("u1").await, "rejected");
 }
 
 #[actix_web::test]
-async fn events_that_came_first_count_in_their_order_once_the_user_is_registered() {
+async fn what_came_before_its_user_is_folded_in_the_order_received() {
     let app = TestApp::new().await;
-    deliver_all(
-        &app,
-        "u1",
-        &["CREATED_KYC", "REVIEW_NEEDED_KYC", "CREATED_KYC"],
-    )
-    .await;
-    let user = app.pending("u1").await;
-    assert_eq!(user["status"], "in_review");
-    let history = [
-        "1 ->pending by link",
-        "1 pending>submitted by CREATED_KYC",
-        "1 submitted>in_review by REVIEW_NEEDED_KYC",
-    ];
-    assert_eq!(app.history("u1").await, history);
-    let outcomes = app.outcomes().await;
+    deliver_all(&app, &[CREATED, REVIEW, CREATED], "u1").await;
     assert_eq!(
-        outcomes,
+        app.outcomes().await,
+        [("unmatched".to_owned(), 1), ("unmatched".to_owned(), 0)]
+    );
+    let user = app.pending("u1").await;
+    assert_eq!(
+        (told(&user), &user["kycLink"]),
+        ("1 in_review link".to_owned(), &json!(LINK))
+    );
+    assert_eq!(
+        app.history("u1").await,
+        [
+            "1 ->pending by link",
+            "1 pending>submitted by CREATED_KYC",
+            "1 submitted>in_review by REVIEW_NEEDED_KYC",
+        ]
+    );
+    assert_eq!(
+        app.outcomes().await,
         [("applied".to_owned(), 1), ("applied".to_owned(), 0)]
     );
 }
 
 #[actix_web::test]
-async fn a_verdict_that_came_first_decides_and_no_link_is_bought() {
+async fn what_came_before_its_user_in_the_wrong_order_is_stale() {
+    let app = TestApp::new().await;
+    deliver_all(&app, &[REVIEW, CREATED], "u1").await;
+    assert_eq!(told(&app.pending("u1").await), "1 in_review link");
+    assert_eq!(outcomes(&app).await, ["applied", "stale"]);
+}
+
+#[actix_web::test]
+async fn a_verified_that_came_before_its_user_makes_a_link_needless() {
     let app = TestApp::new().await;
     app.capa_gives_links().await;
-    deliver_all(&app, "u1", &["VERIFIED_USER"]).await;
-    let answer = app
-        .ask_for_link(ACME, &json!({"userId": "u1", "country": "DO"}))
-        .await;
-    assert_eq!(answer.problem(), (409, "already_verified".to_owned()));
-    assert_eq!(app.status("u1").await, "verified");
+    app.deliver(VERIFIED, "u1").await;
+    assert_eq!(
+        link(&app, "u1").await.problem(),
+        (409, "already_verified".to_owned())
+    );
+    assert_eq!(read(&app, "u1").await, "1 verified final decided");
+    assert_eq!(
+        app.history("u1").await,
+        ["1 ->pending by link", "1 pending>verified by VERIFIED_USER"]
+    );
     assert_eq!(app.calls().await, 0);
 }
 
 #[actix_web::test]
-async fn events_that_waited_for_an_external_id_count_when_it_is_learnt() {
+async fn a_rejection_that_came_before_its_user_counts_as_the_first_attempt() {
+    let app = TestApp::new().await;
+    app.deliver(REJECTED, "u1").await;
+    assert_eq!(told(&app.pending("u1").await), "2 pending link");
+    app.deliver(REJECTED, "u1").await;
+    assert_eq!(read(&app, "u1").await, "2 pending doubted link");
+    assert_eq!(
+        app.history("u1").await,
+        [
+            "1 ->pending by link",
+            "1 pending>rejected by REJECTED_KYC",
+            "2 ->pending by link",
+        ]
+    );
+}
+
+#[actix_web::test]
+async fn what_came_for_an_external_id_learnt_later_is_folded_then() {
     let app = TestApp::new().await;
     app.pending("u1").await;
-    deliver_all(&app, "customer-42", &["CREATED_KYC"]).await;
+    deliver_all(&app, &[CREATED, REVIEW], "customer-1").await;
+    assert_eq!(read(&app, "u1").await, "1 pending link");
+    let body = json!({"userId": "u1", "externalUserId": "customer-1", "country": "DO"});
+    let answer = app.ask_for_link(ACME, &body).await;
+    assert_eq!(
+        (answer.status.as_u16(), told(&answer.json())),
+        (200, "1 in_review link".to_owned())
+    );
+    assert_eq!(app.user("u1").await["externalUserId"], "customer-1");
+    assert_eq!(outcomes(&app).await, ["applied", "applied"]);
+    app.deliver(VERIFIED, "customer-1").await;
+    assert_eq!(app.status("u1").await, "verified");
+}
+
+#[actix_web::test]
+async fn a_verified_for_an_external_id_learnt_later_makes_a_link_needless() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver(VERIFIED, "customer-1").await;
+    let body = json!({"userId": "u1", "externalUserId": "customer-1", "country": "DO"});
+    let answer = app.ask_for_link(ACME, &body).await;
+    assert_eq!(answer.problem(), (409, "already_verified".to_owned()));
+    assert_eq!(read(&app, "u1").await, "1 verified final decided");
+}
+
+#[actix_web::test]
+async fn an_event_moves_only_the_user_it_names() {
+    let app = TestApp::new().await;
+    for (user, external) in [("u1", "u2"), ("u3", "u1")] {
+        app.capa_gives_links().await;
+        let body = json!({"userId": user, "externalUserId": external, "country": "DO"});
+        assert_eq!(app.ask_for_link(ACME, &body).await.status, 201);
+    }
+    app.deliver(VERIFIED, "u1").await;
     assert_eq!(app.status("u1").await, "pending");
-    let body = json!({"userId": "u1", "country": "DO", "externalUserId": "customer-42"});
-    assert_eq!(app.ask_for_link(ACME, &body).await.status, 200);
-    assert_eq!(app.status("u1").await, "submitted");
-}
-
-#[actix_web::test]
-async fn the_version_grows_by_one_with_each_change_a_reader_can_see_and_not_else() {
-    let app = TestApp::new().await;
-    let version = async || app.user("u1").await["version"].as_i64().unwrap();
-    app.pending("u1").await;
-    assert_eq!(version().await, 2, "registered, then linked");
-    for (event, expected) in [
-        ("CREATED_KYC", 3),
-        ("CREATED_KYC", 3),
-        ("VERIFIED_USER", 4),
-        ("CREATED_KYC", 4),
-        ("VERIFIED_USER", 4),
-        ("PAUSED_KYC", 4),
-        ("REJECTED_KYC", 5),
-        ("REJECTED_KYC", 5),
-    ] {
-        app.deliver(event, "u1").await;
-        assert_eq!(version().await, expected, "{event}");
-    }
-}
-
-#[actix_web::test]
-async fn a_registered_user_stands_alike_after_every_order_that_ends_the_same() {
-    let app = TestApp::new().await;
-    let events = ["CREATED_KYC", "REVIEW_NEEDED_KYC", "VERIFIED_USER"];
-    let orders = [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ];
-    for (number, order) in orders.into_iter().enumerate() {
-        let user = format!("u{number}");
-        app.pending(&user).await;
-        deliver_all(&app, &user, &order.map(|place| events[place])).await;
-        let review_after_verdict =
-            order.iter().position(|e| *e == 1) > order.iter().position(|e| *e == 2);
-        let expected = if review_after_verdict {
-            "in_review"
-        } else {
-            "verified"
-        };
-        assert_eq!(app.status(&user).await, expected, "{order:?}");
-    }
+    assert_eq!(app.status("u3").await, "verified");
 }
