@@ -1,6 +1,7 @@
 //! The table of users, and every query of it.
 //!
-//! Each query says whose users it means: `of(partner)` is where all of a partner's begin, so that none can forget it.
+//! Each query says whose users it means: `of(partner)` is where those of one user begin, and a list's filter names the
+//! partner. Only an admin's list may name none.
 
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
