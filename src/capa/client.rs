@@ -166,19 +166,12 @@ impl Client {
             "{}/{path}",
             self.base_url.path().trim_end_matches('/')
         ));
-        let request = self
-            .http
-            .post(url)
-            .header("partner-api-key", key)
-            .json(body);
-        let again = request.try_clone();
-        match (request.send().await, again) {
-            (Err(error), Some(again)) if refused(&error) => {
-                tokio::time::sleep(REFUSED_PAUSE).await;
-                again.send().await.map_err(unavailable)
-            }
-            (answer, _) => answer.map_err(unavailable),
-        }
+        once_more_if_refused(async || {
+            let call = self.http.post(url.clone()).json(body);
+            call.header("partner-api-key", key.clone()).send().await
+        })
+        .await
+        .map_err(unavailable)
     }
 
     /// Takes the link out of either documented envelope, or of none: old samples show the bare object.
@@ -210,6 +203,19 @@ impl Client {
             _ => false,
         };
         clean && anonymous && safe
+    }
+}
+
+/// Nothing can have been sent over a connection that was refused, so that, and only that, is tried again, once.
+async fn once_more_if_refused<T>(
+    attempt: impl AsyncFn() -> reqwest::Result<T>,
+) -> reqwest::Result<T> {
+    match attempt().await {
+        Err(error) if refused(&error) => {
+            tokio::time::sleep(REFUSED_PAUSE).await;
+            attempt().await
+        }
+        answer => answer,
     }
 }
 
@@ -398,6 +404,36 @@ mod tests {
         ));
         assert!(matches!(judge(302, ""), Error::InvalidResponse(_)));
         assert!(matches!(judge(418, ""), Error::InvalidResponse(_)));
+    }
+
+    #[tokio::test]
+    async fn only_a_refused_connection_is_tried_again_and_only_once() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", closed.local_addr().unwrap());
+        drop(closed);
+        let http = client(&url).http;
+        let tried = std::cell::Cell::new(0);
+        let attempt = async |url: &str, good_from: u32| {
+            tried.set(tried.get() + 1);
+            match tried.get() >= good_from {
+                true => Ok(()),
+                false => http.get(url).send().await.map(drop),
+            }
+        };
+        for (url, good_from, succeeds, attempts) in [
+            (url.as_str(), 1, true, 1),
+            (url.as_str(), 2, true, 2),
+            (url.as_str(), 3, false, 2),
+            ("no address", 2, false, 1),
+        ] {
+            tried.set(0);
+            let answer = once_more_if_refused(async || attempt(url, good_from).await).await;
+            assert_eq!(
+                (answer.is_ok(), tried.get()),
+                (succeeds, attempts),
+                "{url} {good_from}"
+            );
+        }
     }
 
     #[test]

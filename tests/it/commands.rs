@@ -269,3 +269,22 @@ async fn the_three_lines_of_the_demo_lead_from_pending_to_verified() {
     process.terminate();
     assert_eq!(process.exit_status().await.code(), Some(0));
 }
+
+#[test]
+fn a_settings_file_that_is_not_there_is_exit_code_2_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.toml");
+    let missing = missing.to_str().unwrap();
+    for arguments in [
+        ["check-config", "--config", missing],
+        ["--config", missing, "serve"],
+    ] {
+        let output = run(&arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.lines().count() == 1 && said.contains(missing),
+            "{said}"
+        );
+    }
+}

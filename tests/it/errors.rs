@@ -215,3 +215,37 @@ async fn a_body_in_chunks_is_cut_off_at_the_cap() {
         assert_eq!(status.await.unwrap(), Some(413), "{path}");
     }
 }
+
+#[actix_web::test]
+async fn every_other_method_is_refused_on_the_route_that_takes_a_post() {
+    let app = TestApp::new().await;
+    for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+        let request = app.request(method.parse().unwrap(), "/v1/kyc/links");
+        let answer = app.send(request).await;
+        assert_eq!(
+            answer.problem(),
+            (405, "method_not_allowed".to_owned()),
+            "{method}"
+        );
+        assert_eq!(answer.header("allow"), "POST", "{method}");
+    }
+}
+
+#[actix_web::test]
+async fn json_that_is_too_deep_or_cannot_be_held_is_malformed_and_the_last_of_two_names_counts() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let surrogate = r#"{"userId":"\ud800","country":"DO"}"#;
+    let huge = r#"{"userId":1e999,"country":"DO"}"#;
+    let doubled = r#"{"userId":"u1","userId":"u2","country":"DO"}"#;
+    for (body, expected) in [(&*deep, 400), (surrogate, 400), (huge, 400), (doubled, 201)] {
+        let request = app.request(Method::POST, "/v1/kyc/links");
+        let request = request.header("content-type", "application/json");
+        let request = request.header("partner-api-key", ACME.key);
+        let answer = app.send(request.body(body.to_owned())).await;
+        assert_eq!(answer.status, expected, "{body:.60}");
+    }
+    assert_eq!(app.get(ACME, "/v1/kyc/users/u1").await.status, 404);
+    assert_eq!(app.user("u2").await["status"], "pending");
+}

@@ -189,9 +189,13 @@ async fn the_user_is_pending_before_the_provider_is_asked_and_a_verdict_meanwhil
         .await;
     let body = plain("u1");
     let meanwhile = async {
-        while app.calls().await == 0 {
-            tokio::task::yield_now().await;
-        }
+        let asked = async {
+            while app.calls().await == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = Duration::from_secs(10);
+        tokio::time::timeout(patience, asked).await.unwrap();
         let user = app.user("u1").await;
         assert_eq!(
             (&user["status"], &user["kycLink"]),
@@ -403,4 +407,40 @@ async fn nobody_gets_a_link_without_one_right_key() {
         );
     }
     assert_eq!(app.get(ACME, "/v1/kyc/users/u1").await.status, 404);
+}
+
+#[actix_web::test]
+async fn a_rejected_user_gets_the_next_attempt_with_a_link_of_its_own() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver("REJECTED_KYC", "u1").await;
+    let rejected = app.user("u1").await;
+    assert_eq!(
+        (&rejected["status"], &rejected["kycLink"]),
+        (&json!("rejected"), &json!(null))
+    );
+    let answer = app.ask_for_link(ACME, &plain("u1")).await;
+    let document = answer.json();
+    assert_eq!(answer.status, 201, "{document}");
+    assert_eq!(
+        (
+            &document["attempt"],
+            &document["status"],
+            &document["kycLink"]
+        ),
+        (&json!(2), &json!("pending"), &json!(LINK))
+    );
+    assert_eq!(document["decidedAt"], json!(null));
+}
+
+#[actix_web::test]
+async fn a_body_of_exactly_64_kib_is_read_and_one_byte_more_is_not() {
+    let app = TestApp::new().await;
+    for (length, expected) in [(64 * 1024, 422), (64 * 1024 + 1, 413)] {
+        let body = format!("\"{}\"", "x".repeat(length - 2));
+        let request = app.request(Method::POST, "/v1/kyc/links").body(body);
+        let request = request.header(CONTENT_TYPE, "application/json");
+        let answer = app.send(request.header("partner-api-key", ACME.key)).await;
+        assert_eq!(answer.problem().0, expected, "{length}");
+    }
 }

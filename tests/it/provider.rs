@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wiremock::matchers::{any, path};
-use wiremock::{Mock, ResponseTemplate};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{ACME, Answer, LINK, LINK_PATH, TestApp};
+use crate::support::process::{Process, free_address};
+use crate::support::{ACME, Answer, LINK, LINK_PATH, TestApp, http, settings};
 
 async fn ask(app: &TestApp) -> Answer {
     app.ask_for_link(ACME, &json!({"userId": "u1", "country": "DO"}))
@@ -166,9 +167,13 @@ async fn a_provider_that_is_too_slow_hinders_nobody_else() {
     let slow = ResponseTemplate::new(201).set_delay(Duration::from_secs(30));
     Mock::given(any()).respond_with(slow).mount(&app.capa).await;
     let others = async {
-        while app.calls().await == 0 {
-            tokio::task::yield_now().await;
-        }
+        let asked = async {
+            while app.calls().await == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = Duration::from_secs(10);
+        tokio::time::timeout(patience, asked).await.unwrap();
         assert_eq!(app.deliver("CREATED_KYC", "u1").await.status, 204);
         assert_eq!(app.status("u1").await, "submitted");
     };
@@ -177,7 +182,7 @@ async fn a_provider_that_is_too_slow_hinders_nobody_else() {
 }
 
 #[actix_web::test]
-async fn a_refused_connection_is_tried_once_more() {
+async fn a_provider_that_is_not_there_is_a_503() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
@@ -186,20 +191,6 @@ async fn a_refused_connection_is_tried_once_more() {
         ask(&app).await.problem(),
         (503, "provider_unavailable".to_owned())
     );
-    let body = json!({"userId": "u1", "country": "DO"});
-    let opens_late = async {
-        // The pause before the second try is when the provider comes up.
-        let listener = TcpListener::bind(address).unwrap();
-        let capa = wiremock::MockServer::builder()
-            .listener(listener)
-            .start()
-            .await;
-        let link = ResponseTemplate::new(201).set_body_json(json!({"kycLink": LINK}));
-        Mock::given(any()).respond_with(link).mount(&capa).await;
-        capa
-    };
-    let (answer, _capa) = futures_util::join!(app.ask_for_link(ACME, &body), opens_late);
-    assert_eq!(answer.status, 201);
 }
 
 #[actix_web::test]
@@ -222,4 +213,45 @@ async fn both_envelopes_and_the_bare_object_are_understood() {
             "{body}"
         );
     }
+}
+
+#[actix_web::test]
+async fn no_status_of_a_redirect_is_followed_or_taken_for_an_answer() {
+    let app = TestApp::new().await;
+    for status in [301, 302, 303, 307, 308] {
+        app.capa.reset().await;
+        let elsewhere = ResponseTemplate::new(status)
+            .insert_header("location", format!("{}/elsewhere", app.capa.uri()))
+            .set_body_json(json!({"data": {"kycLink": LINK}}));
+        let link = Mock::given(any()).respond_with(elsewhere);
+        link.mount(&app.capa).await;
+        let found = ask(&app).await.problem();
+        assert_eq!(
+            found,
+            (502, "provider_invalid_response".to_owned()),
+            "{status}"
+        );
+        assert_eq!(app.calls().await, 1, "{status}");
+    }
+    assert_pending(&app).await;
+}
+
+#[actix_web::test]
+async fn a_proxy_in_the_environment_is_not_used() {
+    let (folder, capa) = (tempfile::tempdir().unwrap(), MockServer::start().await);
+    let link = ResponseTemplate::new(201).set_body_json(json!({"kycLink": LINK}));
+    Mock::given(any()).respond_with(link).mount(&capa).await;
+    let address = free_address();
+    let mut environment = settings(&folder, &capa.uri());
+    environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        environment.push((name.to_owned(), format!("http://{}", free_address())));
+    }
+    let mut process = Process::start(&["serve"], &environment);
+    let url = format!("http://{address}");
+    process.until_it_answers(&url).await;
+    let request = http().post(format!("{url}/v1/kyc/links"));
+    let request = request.header("partner-api-key", ACME.key);
+    let request = request.json(&json!({"userId": "u1", "country": "DO"}));
+    assert_eq!(request.send().await.unwrap().status(), 201);
 }
