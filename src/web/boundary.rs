@@ -2,7 +2,6 @@
 //!
 //! The log names the route and never the path, the query, a header or a body, because those carry ids and more.
 
-use std::cell::OnceCell;
 use std::time::Instant;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -20,10 +19,7 @@ pub async fn boundary<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let began = OnceCell::new();
-    if log::log_enabled!(log::Level::Debug) {
-        let _ = began.set(Instant::now());
-    }
+    let began = log::log_enabled!(log::Level::Debug).then(Instant::now);
     let id = request_id(&request);
     let mut response = next.call(request).await?.map_into_boxed_body();
     let error = shape(&mut response, &id);
@@ -37,7 +33,7 @@ pub async fn boundary<B: MessageBody + 'static>(
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
-    report(&response, error.as_ref(), &id, began.get());
+    report(&response, error.as_ref(), &id, began);
     Ok(response)
 }
 
@@ -81,30 +77,30 @@ fn shape(response: &mut ServiceResponse<BoxBody>, id: &str) -> Option<Error> {
     Some(error)
 }
 
+/// Failures are always logged; the rest only where somebody listens, because to name the route is not free.
 fn report(
     response: &ServiceResponse<BoxBody>,
     error: Option<&Error>,
     id: &str,
-    began: Option<&Instant>,
+    began: Option<Instant>,
 ) {
+    let failed = response.status().is_server_error();
+    if !failed && began.is_none() {
+        return;
+    }
     let status = response.status().as_u16();
     let route = response.request().match_pattern();
     let route = route.as_deref().unwrap_or("none");
     let code = error.map_or("", |error| error.code().as_str());
-    match error.and_then(Error::source) {
-        Some(source) if status >= 500 => {
-            log::error!(request_id = id, route, status, code, source; "A request failed.");
-        }
-        _ if status >= 500 => {
-            log::error!(request_id = id, route, status, code; "A request failed.")
-        }
-        _ => {
-            let micros = began.map_or(0, |began| began.elapsed().as_micros());
-            let size = match response.response().body().size() {
-                BodySize::Sized(size) => size,
-                _ => 0,
-            };
-            log::debug!(request_id = id, route, status, code, micros, size; "A request was answered.");
-        }
+    if failed {
+        let source = error.and_then(Error::source).unwrap_or_default();
+        log::error!(request_id = id, route, status, code, source; "A request failed.");
+    } else {
+        let micros = began.map_or(0, |began| began.elapsed().as_micros());
+        let size = match response.response().body().size() {
+            BodySize::Sized(size) => size,
+            _ => 0,
+        };
+        log::debug!(request_id = id, route, status, code, micros, size; "A request was answered.");
     }
 }
