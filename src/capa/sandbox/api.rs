@@ -4,6 +4,7 @@
 //! its controller and not of its version. Bodies and `personalInfo` are never logged.
 
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
@@ -11,9 +12,10 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::fault::{Mode, lasting};
 use super::link_request::{LinkRequest, text};
 use super::refusal::Refusal;
-use super::state::{AccountIndex, Session, UserType, rfc3339};
+use super::state::{AccountIndex, Session, UserType, Verdict, rfc3339};
 use super::{Account, Shared};
 
 /// Longer ids are refused, so that the bound on users bounds the memory as well.
@@ -133,9 +135,14 @@ pub(super) async fn details(
         .ok_or(Refusal::invalid_input(
             "the query parameter userId is required",
         ))?;
-    let state = shared.state();
+    let mut state = shared.state();
+    let wait = shared.scaled(lasting(state.fault.seconds));
+    let lag = state
+        .fault
+        .take(&[Mode::Lag])
+        .map_or(Duration::ZERO, |_| wait);
     let (session_id, session) = state.latest_session(caller.0, &user_id)?;
-    let data = details_of(session_id, session);
+    let data = details_of(session_id, session, session.verdict_seen_after(lag));
     Ok(HttpResponse::Ok().json(json!({ "status": "ok", "data": data })))
 }
 
@@ -176,11 +183,9 @@ fn open_session(
 }
 
 /// The whole documented shape, so that a reader meets all the personal data it is meant to leave unread.
-fn details_of(session_id: Uuid, session: &Session) -> Value {
-    let result = session
-        .verdict
-        .map_or("UNKNOWN", |verdict| verdict.result());
-    let section = match session.verdict {
+fn details_of(session_id: Uuid, session: &Session, verdict: Option<Verdict>) -> Value {
+    let result = verdict.map_or("UNKNOWN", |verdict| verdict.result());
+    let section = match verdict {
         Some(_) => "COMPLETED",
         None => "NOT_STARTED",
     };

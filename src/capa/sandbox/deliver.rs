@@ -17,7 +17,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Shared;
-use super::fault::Mode;
+use super::fault::{Fault, Mode, lasting};
 use super::notifications::Status;
 use super::state::{AccountIndex, Click, now};
 use crate::capa::signature;
@@ -47,6 +47,8 @@ enum Treatment {
     Send,
     SendTwice,
     Pretend,
+    SendLater(Duration),
+    SendCorrupted,
 }
 
 /// A client that ignores proxies and redirects, and takes `localhost` for loopback without asking a resolver.
@@ -77,8 +79,7 @@ pub(super) fn emit(shared: &Arc<Shared>, click: Click) {
         for id in click.notifications {
             let status = state.notifications.get(&id).map(|found| found.status);
             if status == Some(Status::Pending) {
-                let treatment = Treatment::from(state.fault.take(&[Mode::Drop, Mode::Duplicate]));
-                notifications.push((id, treatment));
+                notifications.push((id, Treatment::take(&mut state.fault)));
             }
         }
         if notifications.len() > 1 && state.fault.take(&[Mode::Reorder]).is_some() {
@@ -90,7 +91,10 @@ pub(super) fn emit(shared: &Arc<Shared>, click: Click) {
     shared.spawn(async move {
         let _turn = turn.lock().await;
         for (id, treatment) in notifications {
-            if !attempt(&worker, id, treatment, 0).await {
+            if matches!(treatment, Treatment::SendLater(_)) {
+                let delaying = Arc::clone(&worker);
+                worker.spawn(async move { cycle(&delaying, id, treatment).await });
+            } else if !attempt(&worker, id, treatment, 0).await {
                 let retrying = Arc::clone(&worker);
                 worker.spawn(async move { keep_trying(&retrying, id, treatment).await });
             }
@@ -100,23 +104,32 @@ pub(super) fn emit(shared: &Arc<Shared>, click: Click) {
 
 /// Starts a whole cycle of attempts for a notification that a manual retry has set to `PENDING`.
 pub(super) fn again(shared: &Arc<Shared>, id: Uuid) {
-    let fault = shared.state().fault.take(&[Mode::Drop, Mode::Duplicate]);
-    let treatment = Treatment::from(fault);
+    let treatment = Treatment::take(&mut shared.state().fault);
     let worker = Arc::clone(shared);
-    shared.spawn(async move {
-        if !attempt(&worker, id, treatment, 0).await {
-            keep_trying(&worker, id, treatment).await;
-        }
-    });
+    shared.spawn(async move { cycle(&worker, id, treatment).await });
 }
 
-impl From<Option<Mode>> for Treatment {
-    fn from(fault: Option<Mode>) -> Self {
-        match fault {
+impl Treatment {
+    /// Uses the fault in force up by one webhook, if it is one of webhooks.
+    fn take(fault: &mut Fault) -> Self {
+        let wait = lasting(fault.seconds);
+        match fault.take(&[Mode::Drop, Mode::Duplicate, Mode::Delay, Mode::Corrupt]) {
             Some(Mode::Drop) => Self::Pretend,
             Some(Mode::Duplicate) => Self::SendTwice,
+            Some(Mode::Delay) => Self::SendLater(wait),
+            Some(Mode::Corrupt) => Self::SendCorrupted,
             _ => Self::Send,
         }
+    }
+}
+
+/// Makes all attempts of a notification, the first one after the delay of its treatment.
+async fn cycle(shared: &Shared, id: Uuid, treatment: Treatment) {
+    if let Treatment::SendLater(wait) = treatment {
+        tokio::time::sleep(shared.scaled(wait)).await;
+    }
+    if !attempt(shared, id, treatment, 0).await {
+        keep_trying(shared, id, treatment).await;
     }
 }
 
@@ -134,16 +147,23 @@ async fn attempt(shared: &Shared, id: Uuid, treatment: Treatment, retries: u32) 
     let Some((account, body, url)) = letter(shared, id) else {
         return true;
     };
+    let secret = shared.accounts[account.0].webhook_secret.expose_secret();
+    let signature = signature::sign(secret, body.as_bytes());
     let outcome = match (url, treatment) {
         (_, Treatment::Pretend) => Ok(()),
         (None, _) => Err(error_payload("No webhook URL is configured")),
-        (Some(url), Treatment::Send) => post(shared, account, &url, &body).await,
         (Some(url), Treatment::SendTwice) => {
-            let first = post(shared, account, &url, &body).await;
+            let first = post(shared, account, &url, &body, &signature).await;
             // The second one is a surplus nobody knows of, so its outcome is not recorded.
-            let _ = post(shared, account, &url, &body).await;
+            let _ = post(shared, account, &url, &body, &signature).await;
             first
         }
+        (Some(url), Treatment::SendCorrupted) if retries == 0 => {
+            // The right one backwards is as long and as well-formed.
+            let wrong: String = signature.chars().rev().collect();
+            post(shared, account, &url, &body, &wrong).await
+        }
+        (Some(url), _) => post(shared, account, &url, &body, &signature).await,
     };
     let delivered = outcome.is_ok();
     let mut state = shared.state();
@@ -179,14 +199,19 @@ fn letter(shared: &Shared, id: Uuid) -> Option<(AccountIndex, String, Option<Url
     Some((notification.account, body, url))
 }
 
-/// Posts once; a failure is what becomes `latestErrorPayload`.
-async fn post(shared: &Shared, account: AccountIndex, url: &Url, body: &str) -> Result<(), Value> {
-    let secret = shared.accounts[account.0].webhook_secret.expose_secret();
+/// Posts once and counts what is acknowledged; a failure is what becomes `latestErrorPayload`.
+async fn post(
+    shared: &Shared,
+    account: AccountIndex,
+    url: &Url,
+    body: &str,
+    signature: &str,
+) -> Result<(), Value> {
     let request = shared
         .http
         .post(url.clone())
         .header(CONTENT_TYPE, "application/json")
-        .header("capa-signature", signature::sign(secret, body.as_bytes()))
+        .header(signature::HEADER, signature)
         .body(body.to_owned());
     let answer = request.send().await.map_err(|error| {
         error_payload(if error.is_timeout() {
@@ -197,6 +222,7 @@ async fn post(shared: &Shared, account: AccountIndex, url: &Url, body: &str) -> 
     })?;
     let status = answer.status();
     if status.is_success() {
+        shared.state().acknowledge(account, body);
         return Ok(());
     }
     let parsed = read_answer(answer)

@@ -2,7 +2,8 @@
 //!
 //! One fault is in force at a time. The faults of requests act on the provider's routes only, never on the page or
 //! the controls, so that a fault can always be taken back. The faults of webhooks are asked for by the deliveries.
-//! What a fault leaves of the work matters: `slow` and `garbage` have done it, `error_500` and the rest have not.
+//! `lag` is asked for by the reading of details. What a fault leaves of the work matters: `slow` and `garbage` have done
+//! it, `error_500` and the rest have not.
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub struct Fault {
     /// How many requests, webhooks or (for `reorder`) clicks it still meets; without it, until it is changed.
     #[serde(default)]
     pub count: Option<u32>,
-    /// How long `slow` waits, at most ten minutes.
+    /// How long `slow` waits, at most ten minutes; how long on the documented schedule `delay` and `lag` last.
     #[serde(default = "default_seconds")]
     pub seconds: u64,
 }
@@ -56,6 +57,12 @@ pub enum Mode {
     Duplicate,
     /// `reorder`: the events of one click are sent in reverse.
     Reorder,
+    /// `delay`: the webhook's first attempt is made only after [`Fault::seconds`], and holds up no other webhook.
+    Delay,
+    /// `corrupt`: the webhook's first attempt carries a wrong signature; its retries carry the right one.
+    Corrupt,
+    /// `lag`: for [`Fault::seconds`] after a click, `kyc/details` still answers what was true before it.
+    Lag,
 }
 
 impl Fault {
@@ -87,6 +94,11 @@ impl Fault {
     }
 }
 
+/// How long a fault lasts that names this many seconds.
+pub(super) fn lasting(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST_WAIT)
+}
+
 fn default_seconds() -> u64 {
     30
 }
@@ -98,7 +110,7 @@ pub(super) async fn act(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let taken = request.app_data::<web::Data<Shared>>().and_then(|shared| {
         let mut state = shared.state();
-        let wait = Duration::from_secs(state.fault.seconds).min(LONGEST_WAIT);
+        let wait = lasting(state.fault.seconds);
         let mode = state.fault.take(&[
             Mode::Error500,
             Mode::RateLimited429,

@@ -58,6 +58,16 @@ pub struct Account {
     pub webhook_url: Option<Url>,
 }
 
+/// Webhooks of one account with one body that were answered with success.
+pub struct Acknowledged {
+    /// The account's name.
+    pub account: String,
+    /// The exact bytes.
+    pub body: String,
+    /// How often they were acknowledged.
+    pub times: u64,
+}
+
 /// A running sandbox; it runs until [`Sandbox::stop`] or the end of the runtime it was started on.
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -177,6 +187,22 @@ impl Sandbox {
     /// Replaces the current fault; the next request or webhook already meets it.
     pub fn set_fault(&self, fault: Fault) {
         self.shared.state().fault = fault;
+    }
+
+    /// The webhooks that the receivers said they have: each account and body once, in the order of the first time.
+    pub fn acknowledged(&self) -> Vec<Acknowledged> {
+        let state = self.shared.state();
+        let mut acknowledged: Vec<_> = state
+            .acknowledged
+            .newest_first()
+            .map(|((account, body), times)| Acknowledged {
+                account: self.shared.accounts[account.0].name.clone(),
+                body: body.clone(),
+                times: *times,
+            })
+            .collect();
+        acknowledged.reverse();
+        acknowledged
     }
 
     /// Returns when no webhook is being sent or waits for a retry, which can take the whole retry schedule.

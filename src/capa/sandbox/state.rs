@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub(super) struct State {
     claims: HashMap<(AccountIndex, Claim), String>,
     sessions: Bounded<Uuid, Session>,
     pub(super) notifications: Bounded<Uuid, Notification>,
+    /// How often the receiver acknowledged webhooks of each account with each body.
+    pub(super) acknowledged: Bounded<(AccountIndex, String), u64>,
     pub(super) fault: Fault,
 }
 
@@ -109,9 +111,21 @@ pub(super) struct Session {
     pub(super) redirect_uri: Option<String>,
     pub(super) personal_info: Option<Value>,
     pub(super) verdict: Option<Verdict>,
+    /// What the verdict was before the last click, and when that was.
+    pub(super) former: Option<(Option<Verdict>, Instant)>,
     pub(super) created_at: DateTime<Utc>,
     /// Held during the first attempts of one click, so that a second click's events follow the first one's.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Session {
+    /// The verdict as a copy sees it that learns of every click only so much later.
+    pub(super) fn verdict_seen_after(&self, lag: Duration) -> Option<Verdict> {
+        match self.former {
+            Some((former, at)) if at.elapsed() < lag => former,
+            _ => self.verdict,
+        }
+    }
 }
 
 /// What a click set off.
@@ -138,6 +152,7 @@ impl State {
             claims: HashMap::new(),
             sessions: Bounded::new(MAX_SESSIONS),
             notifications: Bounded::new(MAX_NOTIFICATIONS),
+            acknowledged: Bounded::new(MAX_NOTIFICATIONS),
             fault: Fault::new(Mode::None),
         }
     }
@@ -225,6 +240,7 @@ impl State {
             redirect_uri: request.redirect_uri,
             personal_info: request.personal_info,
             verdict: None,
+            former: None,
             created_at: now(),
             turn: Arc::default(),
         };
@@ -265,6 +281,7 @@ impl State {
     pub(super) fn click(&mut self, session_id: Uuid, verdict: Verdict) -> Option<Click> {
         let session = self.sessions.get_mut(&session_id)?;
         let former = session.verdict.replace(verdict);
+        session.former = Some((former, Instant::now()));
         let (account, turn) = (session.account, Arc::clone(&session.turn));
         let user_id = session.user_id.clone();
         let external_user_id = self.external_user_id(&user_id);
@@ -288,6 +305,17 @@ impl State {
             notifications,
             turn,
         })
+    }
+
+    /// Counts a webhook that the receiver said it has.
+    pub(super) fn acknowledge(&mut self, account: AccountIndex, body: &str) {
+        let key = (account, body.to_owned());
+        match self.acknowledged.get_mut(&key) {
+            Some(times) => *times += 1,
+            None => {
+                self.acknowledged.insert(key, 1);
+            }
+        }
     }
 
     /// Whether the user is known; one of another account, or one called unknown, is refused.

@@ -117,3 +117,68 @@ async fn reordered_events_of_a_click_arrive_verdict_first() {
     assert_eq!(world.receiver.taken(), ["VERIFIED_USER", "CREATED_KYC"]);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_delayed_webhook_is_overtaken_by_the_one_after_it() {
+    let mut world = World::with(0, 600).await;
+    let link = world.link("u-1").await;
+    world
+        .set_fault(json!({"mode":"delay","count":1,"seconds":300}))
+        .await;
+    world.click(&link, "verify").await;
+    world.sandbox.settled().await;
+    assert_eq!(world.receiver.taken(), ["VERIFIED_USER", "CREATED_KYC"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_corrupted_webhook_is_signed_rightly_when_it_is_sent_again() {
+    let mut world = World::failing(1).await;
+    let link = world.link("u-1").await;
+    world.set_fault(json!({"mode":"corrupt","count":1})).await;
+    world.click(&link, "verify").await;
+    let (mut wrong, mut right) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let arrival = world.receiver.next().await;
+        let signed = signature::sign(SECRET, arrival.body.as_bytes()) == arrival.signature;
+        if signed { &mut right } else { &mut wrong }.push(event(&arrival));
+    }
+    right.sort();
+    assert_eq!(wrong, ["CREATED_KYC"]);
+    assert_eq!(right, ["CREATED_KYC", "VERIFIED_USER"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn details_that_lag_still_say_what_was_true_before_the_last_click() {
+    let world = World::slowly().await;
+    let link = world.link("u-1").await;
+    world.click(&link, "review").await;
+    world.click(&link, "verify").await;
+    world.set_fault(json!({"mode":"lag","count":1})).await;
+    let result = async || {
+        let (_, body) = answer(world.api(Method::GET, "kyc/details?userId=u-1")).await;
+        body["data"]["aipriseSummary"]["verificationResult"].clone()
+    };
+    assert_eq!(result().await, "REVIEW_NEEDED");
+    assert_eq!(result().await, "VERIFIED");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn only_webhooks_that_were_answered_with_success_count_as_acknowledged() {
+    let world = World::failing(1).await;
+    let link = world.link("u-1").await;
+    world.click(&link, "verify").await;
+    world.sandbox.settled().await;
+    world.click(&link, "verify").await;
+    world.sandbox.settled().await;
+    world.set_fault(json!({"mode":"drop"})).await;
+    world.click(&link, "reject").await;
+    world.sandbox.settled().await;
+    let mut times: Vec<_> = world.sandbox.acknowledged();
+    times.sort_by_key(|acknowledged| acknowledged.times);
+    let times = times.iter().map(|one| (one.account.as_str(), one.times));
+    assert_eq!(times.collect::<Vec<_>>(), [("acme", 1), ("acme", 2)]);
+    world.stop().await;
+}

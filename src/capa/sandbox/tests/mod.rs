@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
 use super::{Account, Sandbox, Settings, start};
+use crate::capa::signature;
 
 const SECRET: &str = "whsec_example_not_real";
 const ALWAYS: usize = usize::MAX;
@@ -47,9 +48,21 @@ struct Receiver {
 impl World {
     /// Two accounts, `acme` with a receiver that fails so many times first, and `rival` without any.
     async fn failing(failures: usize) -> Self {
+        Self::with(failures, 60_000).await
+    }
+
+    /// On the documented schedule, for tests that must not see its end.
+    async fn slowly() -> Self {
+        Self::with(0, 1).await
+    }
+
+    async fn with(failures: usize, speed: u32) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let receiver = Receiver::failing(failures);
-        let sandbox = start(settings(Some(receiver.url.clone())));
+        let sandbox = start(Settings {
+            speed,
+            ..settings(Some(receiver.url.clone()))
+        });
         let http = reqwest::Client::builder().no_proxy();
         Self {
             sandbox: sandbox.await.expect("the sandbox starts"),
