@@ -10,6 +10,7 @@ use crate::capa::signature::{Refusal, Verifier};
 use crate::clock::Clock;
 use crate::config::{Config, KeyHash, Partner};
 use crate::db::Db;
+use crate::reconcile::Lookout;
 
 /// The service without its sockets.
 pub struct App {
@@ -23,6 +24,8 @@ pub struct App {
     pub clock: Clock,
     /// How many deliveries were refused.
     pub refusals: Refusals,
+    /// The looks at the provider.
+    pub lookout: Lookout,
     /// Partners by API key, as places in the configuration.
     partner_keys: HashMap<KeyHash, usize>,
     /// Admins by API key, as places in the configuration.
@@ -52,6 +55,7 @@ impl App {
             capa: capa::client::Client::new(&config.provider)?,
             clock,
             refusals: Refusals::default(),
+            lookout: Lookout::new(&config),
             partner_keys: config
                 .partners
                 .iter()
@@ -84,6 +88,14 @@ impl App {
     /// The key is hashed and the hash looked up, so that the time taken says nothing of any key.
     pub fn partner_with_key(&self, key: &str) -> Option<usize> {
         self.partner_keys.get(&KeyHash::of(key)).copied()
+    }
+
+    /// The place in the configuration of the partner with that id.
+    pub fn partner_place(&self, id: &str) -> Option<usize> {
+        self.config
+            .partners
+            .iter()
+            .position(|partner| partner.id == id)
     }
 
     /// The place in the configuration of the admin whose key this is.

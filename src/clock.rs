@@ -25,6 +25,11 @@ impl Timestamp {
         Timestamp(self.0.saturating_sub(micros(age)))
     }
 
+    /// How long before this moment `earlier` was; zero if it was not.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// The moment `wait` after this one.
     pub fn plus(self, wait: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(micros(wait)))

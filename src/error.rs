@@ -5,6 +5,7 @@
 //! each becomes one of these in one explicit conversion here.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -191,6 +192,8 @@ struct ProviderSays {
 /// How long callers are asked to wait when the store or the provider is not there and did not say.
 const STORE_RETRY: u64 = 5;
 const PROVIDER_RETRY: u64 = 30;
+const STATUS_STAYS: &str =
+    "The provider could not be asked now. The status is what was known before; ask again later.";
 
 impl Error {
     /// An error with a sentence that tells the caller what to do.
@@ -219,6 +222,27 @@ impl Error {
         Error::new(Code::UserNotFound, "No user of yours has this userId.")
     }
 
+    /// A look at the provider failed; the status stays what it was.
+    pub fn from_look(error: capa::client::Error) -> Error {
+        let mut answer = Error::from(error);
+        answer.0.detail = STATUS_STAYS.to_owned();
+        answer
+    }
+
+    /// The provider failed or refused lately, so that it is left alone for a while.
+    pub fn provider_closed(wait: Duration) -> Error {
+        let mut answer = Error::new(Code::ProviderUnavailable, STATUS_STAYS);
+        answer.0.retry_after = Some(wait.as_secs() + 1);
+        answer
+    }
+
+    /// We ask the provider as often as we allow ourselves to.
+    pub fn provider_busy() -> Error {
+        let mut answer = Error::new(Code::ProviderRateLimited, STATUS_STAYS);
+        answer.0.retry_after = Some(1);
+        answer
+    }
+
     /// The path is known, the method is not one of `allow`.
     pub fn method_not_allowed(allow: &'static str) -> Error {
         let mut error = Error::new(Code::MethodNotAllowed, format!("Use {allow}."));
@@ -229,6 +253,11 @@ impl Error {
     /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// The sentence for the caller.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// What the log may hold of it: never what a caller or the provider sent.

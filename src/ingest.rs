@@ -1,17 +1,19 @@
 //! Takes in a signed webhook: stores it and folds it into its user, in one transaction.
 //!
-//! The caller acknowledges only after the commit, because the provider never sends again what was acknowledged
+//! Whatever becomes of a KYC delivery, it is a hint to look at the provider. The caller acknowledges only after the commit, because the provider never sends again what was acknowledged
 //! (`reference/webhooknotificationpartnerv2controller_retrynotification`).
 
-use crate::capa::payload::{self, Payload};
+use crate::capa::payload;
 use crate::capa::signature::Signature;
 use crate::clock::{Clock, Timestamp};
+use crate::db::attempts;
 use crate::db::deliveries::{self, Delivery};
 use crate::db::transitions::{self, Cause};
 use crate::db::users::{self, User};
 use crate::db::{Conn, QueryResult};
 use crate::kyc::status::Status;
 use crate::kyc::verification::{Confirm, Event, Outcome, fold};
+use crate::reconcile;
 
 /// A webhook whose signature was right.
 #[derive(Debug)]
@@ -56,25 +58,35 @@ pub fn delivery(
         deliveries::record(conn, delivery)?;
         return Ok(Outcome::Unreadable);
     };
-    let Some(target) = meaning(&payload) else {
+    if payload.family != payload::KYC {
         delivery.outcome = Outcome::Ignored;
         deliveries::record(conn, delivery)?;
         return Ok(Outcome::Ignored);
-    };
+    }
+    let target = Status::from_event(&payload.event);
+    if target.is_none() {
+        log::warn!("A KYC event with an unknown name came and moved nobody.");
+    }
     let user = match &payload.external_user_id {
         Some(id) => users::by_external_id(conn, &delivery.partner, id)?,
         None => None,
     };
     let Some(user) = user else {
-        delivery.outcome = Outcome::Unmatched;
+        delivery.outcome = match target {
+            Some(_) => Outcome::Unmatched,
+            None => Outcome::Ignored,
+        };
+        let outcome = delivery.outcome;
         deliveries::record(conn, delivery)?;
-        return Ok(Outcome::Unmatched);
+        return Ok(outcome);
     };
-    let (after, outcome) = fold(
-        user.state(),
-        event(conn, &user, target, &delivery.signature)?,
-        confirm,
-    );
+    let (after, outcome) = match target {
+        Some(target) => {
+            let event = event(conn, &user, target, &delivery.signature)?;
+            fold(user.state(), event, confirm)
+        }
+        None => (user.state(), Outcome::Ignored),
+    };
     delivery.user_key = Some(user.id.clone());
     delivery.attempt = Some(user.attempt);
     delivery.outcome = outcome;
@@ -83,7 +95,10 @@ pub fn delivery(
         event: &payload.event,
         delivery_id: &delivery_id,
     };
-    transitions::record(conn, &user, after, cause, now)?;
+    let moved = transitions::record(conn, &user, after, cause, now)?;
+    if confirm != Confirm::Never {
+        reconcile::hint(conn, &user, &moved, target, now)?;
+    }
     Ok(outcome)
 }
 
@@ -113,29 +128,27 @@ pub fn unmatched(
             event: &name,
             delivery_id: &delivery.id,
         };
-        user = transitions::record(conn, &user, after, cause, now)?;
+        let moved = transitions::record(conn, &user, after, cause, now)?;
+        if confirm != Confirm::Never {
+            reconcile::hint(conn, &user, &moved, Some(target), now)?;
+        }
+        user = moved;
     }
     Ok(user)
 }
 
-fn meaning(payload: &Payload) -> Option<Status> {
-    if payload.family != payload::KYC {
-        return None;
-    }
-    let status = Status::from_event(&payload.event);
-    if status.is_none() {
-        log::warn!("A KYC event with an unknown name came and changed nothing.");
-    }
-    status
-}
-
 fn event(conn: &mut Conn, user: &User, target: Status, signature: &[u8]) -> QueryResult<Event> {
-    // The first attempt has none before it, which spares most deliveries the look.
-    let seen_in_earlier_attempt = user.attempt > 1
-        && target.is_final()
-        && deliveries::seen_before_attempt(conn, &user.id, user.attempt, signature)?;
+    // A verdict that was heard in this attempt and does not stand was taken back by the provider, and may be a repeat too.
+    // Nothing can have been seen before the first attempt, which spares most deliveries the look.
+    let taken_back = target.is_final() && !user.status.is_final();
+    let before = user.attempt + i64::from(taken_back);
+    let seen_in_earlier_attempt =
+        before > 1 && deliveries::seen_before_attempt(conn, &user.id, before, signature)?;
+    let distinguishable =
+        seen_in_earlier_attempt && attempts::knows_one_before(conn, &user.id, user.attempt)?;
     Ok(Event {
         target,
         seen_in_earlier_attempt,
+        distinguishable,
     })
 }

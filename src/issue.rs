@@ -13,6 +13,7 @@ use crate::error::{Code, Error};
 use crate::ingest;
 use crate::kyc::link_request::LinkRequest;
 use crate::kyc::verification::{Confirm, Link, link};
+use crate::reconcile;
 
 /// A user with a link to hand out.
 #[derive(Debug)]
@@ -24,7 +25,8 @@ pub struct Issued {
 }
 
 /// What the first write decides.
-enum Begun {
+#[derive(Debug)]
+pub(crate) enum Begun {
     Ask(User),
     Resume(User),
     AlreadyVerified { in_doubt: bool },
@@ -58,6 +60,10 @@ pub async fn link_for(app: &App, partner: &Partner, request: LinkRequest) -> Res
         Begun::AlreadyVerified { in_doubt } => return Err(already_verified(in_doubt)),
         Begun::ExternalIdTaken(why) => return Err(Error::new(Code::ExternalIdTaken, why)),
     };
+    let confirm = app.config.webhooks.confirm;
+    if needs_session_noted(&user, confirm) {
+        reconcile::note_session(app, partner, &user).await?;
+    }
     let link = app
         .capa
         .create_link(&partner.provider_api_key, &request)
@@ -65,7 +71,7 @@ pub async fn link_for(app: &App, partner: &Partner, request: LinkRequest) -> Res
     let now = app.clock.now();
     let user = app
         .db
-        .write(move |conn| keep(conn, &user, link, now))
+        .write(move |conn| keep(conn, confirm, &user, link, now))
         .await?;
     Ok(Issued {
         user,
@@ -82,7 +88,8 @@ fn already_verified(in_doubt: bool) -> Error {
     Error::new(Code::AlreadyVerified, detail)
 }
 
-fn begin(
+/// The first write: registers the user or finds it, and opens the attempt that the link belongs to.
+pub(crate) fn begin(
     conn: &mut Conn,
     clock: &Clock,
     links: &Links,
@@ -112,7 +119,11 @@ fn begin(
                 country: request.country,
                 redirect_uri: request.partner_redirect_uri.as_deref(),
             };
-            transitions::register(conn, &new, now)?
+            let user = transitions::register(conn, &new, now)?;
+            if confirm != Confirm::Never {
+                reconcile::watch(conn, &user, now)?;
+            }
+            user
         }
     };
     let user = ingest::unmatched(conn, user, confirm, now)?;
@@ -123,7 +134,13 @@ fn begin(
         }
         Link::Current if resumable(&user, links, request, now) => return Ok(Begun::Resume(user)),
         Link::Current => user,
-        Link::Next(opened) => transitions::record(conn, &user, opened, Cause::Link, now)?,
+        Link::Next(opened) => {
+            let user = transitions::record(conn, &user, opened, Cause::Link, now)?;
+            if confirm != Confirm::Never {
+                reconcile::next_attempt(conn, &user, now)?;
+            }
+            user
+        }
     };
     let asked_for = User {
         country: request.country.to_owned(),
@@ -134,6 +151,12 @@ fn begin(
         return Ok(Begun::Ask(user));
     }
     transitions::touch(conn, &user, asked_for, now).map(Begun::Ask)
+}
+
+/// Whether the link will be the first of a further attempt. A link made before this one would have a session of this
+/// attempt.
+pub(crate) fn needs_session_noted(user: &User, confirm: Confirm) -> bool {
+    user.attempt > 1 && user.link_created_at.is_none() && confirm != Confirm::Never
 }
 
 fn taken() -> Begun {
@@ -178,16 +201,28 @@ fn resumable(user: &User, links: &Links, request: &LinkRequest, now: Timestamp) 
         && user.country == request.country
 }
 
-/// A webhook may have moved the user during the call: then the link is kept only if the attempt is the same and open.
-fn keep(conn: &mut Conn, asked: &User, link: String, now: Timestamp) -> QueryResult<User> {
+/// The second write. A webhook may have moved the user during the call: then the link is kept only if the attempt is the
+/// same and open.
+pub(crate) fn keep(
+    conn: &mut Conn,
+    confirm: Confirm,
+    asked: &User,
+    link: String,
+    now: Timestamp,
+) -> QueryResult<User> {
     let user = users::find(conn, &asked.partner, &asked.user_id)?.ok_or(crate::db::NOT_FOUND)?;
-    if user.attempt != asked.attempt || user.status.is_final() {
+    if user.attempt != asked.attempt {
         return Ok(user);
     }
+    // That the attempt has a session now is to be known even if nobody needs the link any more.
     let linked = User {
-        kyc_link: Some(link),
+        kyc_link: Some(link).filter(|_| !user.status.is_final()),
         link_created_at: Some(now),
         ..user.clone()
     };
-    transitions::touch(conn, &user, linked, now)
+    let linked = transitions::touch(conn, &user, linked, now)?;
+    if confirm != Confirm::Never {
+        reconcile::watch(conn, &linked, now)?;
+    }
+    Ok(linked)
 }

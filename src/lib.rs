@@ -5,7 +5,8 @@
 //! The map, in reading order:
 //!
 //! - [`kyc`]: the rules. What a valid request is, and how an observation moves a user. No I/O.
-//! - [`issue`], [`ingest`]: the verbs. Plain functions over the three below.
+//! - [`issue`], [`ingest`], [`reconcile`], [`catch_up`], [`overrule`], [`why`]: the verbs. Plain functions over the three
+//!   below.
 //! - [`capa`]: all that is only true of the provider: its calls, its signature, a sandbox that stands in for it.
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
@@ -14,6 +15,7 @@
 
 pub mod app;
 pub mod capa;
+pub mod catch_up;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -23,4 +25,7 @@ pub mod ingest;
 pub mod issue;
 pub mod kyc;
 pub mod logging;
+pub mod overrule;
+pub mod reconcile;
 pub mod web;
+pub mod why;

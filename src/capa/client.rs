@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::header::{HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode, redirect};
+use reqwest::{RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
@@ -28,11 +28,11 @@ const LINK_LENGTH_CAP: usize = 4096;
 /// A connection pool to the provider; partners differ only in the key they send.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     base_url: Url,
 }
 
-/// Why the provider gave no link. Neither form of its text holds anything the provider said.
+/// Why the provider did not do what was asked. Neither form of its text holds anything the provider said.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It refused what was asked (400): the partner can mend it.
@@ -140,38 +140,42 @@ impl Client {
             partner_redirect_uri: request.partner_redirect_uri.as_deref(),
             personal_info: request.personal_info.as_ref().map(PersonalInfoBody::of),
         };
-        let response = self
-            .post("api/partner/v2/kyc/verification-link", key, &body)
+        let answer = self
+            .ask(key, "api/partner/v2/kyc/verification-link", |url| {
+                self.http.post(url).json(&body)
+            })
             .await?;
+        self.link_in(&answer)
+    }
+
+    /// Makes one call and gives the body of a success.
+    pub(super) async fn ask(
+        &self,
+        key: &SecretString,
+        path: &str,
+        request: impl Fn(Url) -> RequestBuilder,
+    ) -> Result<Vec<u8>, Error> {
+        let mut header = HeaderValue::from_str(key.expose_secret())
+            .map_err(|_| Error::Unauthorized(StatusCode::UNAUTHORIZED))?;
+        header.set_sensitive(true);
+        let mut url = self.base_url.clone();
+        url.set_path(&format!(
+            "{}/{path}",
+            self.base_url.path().trim_end_matches('/')
+        ));
+        let response = once_more_if_refused(async || {
+            let call = request(url.clone());
+            call.header("partner-api-key", header.clone()).send().await
+        })
+        .await
+        .map_err(unavailable)?;
         let status = response.status();
         let retry_after = retry_after(&response);
         let answer = read_capped(response).await?;
         if !status.is_success() {
             return Err(refusal(status, retry_after, &answer, key));
         }
-        self.link_in(&answer)
-    }
-
-    async fn post(
-        &self,
-        path: &str,
-        key: &SecretString,
-        body: &impl Serialize,
-    ) -> Result<Response, Error> {
-        let mut key = HeaderValue::from_str(key.expose_secret())
-            .map_err(|_| Error::Unauthorized(StatusCode::UNAUTHORIZED))?;
-        key.set_sensitive(true);
-        let mut url = self.base_url.clone();
-        url.set_path(&format!(
-            "{}/{path}",
-            self.base_url.path().trim_end_matches('/')
-        ));
-        once_more_if_refused(async || {
-            let call = self.http.post(url.clone()).json(body);
-            call.header("partner-api-key", key.clone()).send().await
-        })
-        .await
-        .map_err(unavailable)
+        Ok(answer)
     }
 
     /// Takes the link out of either documented envelope, or of none: old samples show the bare object.

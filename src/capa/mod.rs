@@ -3,6 +3,9 @@
 //! Facts about it cite the page of its documentation they come from. Nothing here knows the database.
 
 pub mod client;
+pub mod details;
+pub mod gate;
+pub mod notifications;
 pub mod payload;
 pub mod sandbox;
 pub mod signature;

@@ -3,9 +3,12 @@
 mod check_config;
 mod demo;
 mod key;
+mod reconcile;
 mod sandbox;
 mod serve;
+mod stage;
 mod webhook;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,12 +36,16 @@ enum Command {
     Demo(demo::Arguments),
     /// Run the sandbox provider alone, for the partners of the settings.
     Sandbox(sandbox::Arguments),
+    /// Ask the provider now where users stand.
+    Reconcile(reconcile::Arguments),
+    /// Say in one paragraph why a user stands where it stands.
+    Why(why::Arguments),
     /// Say whether the settings are usable.
     CheckConfig,
     /// Make API keys.
     #[command(subcommand)]
     Key(key::Command),
-    /// Sign a webhook, or explain why a signature is refused.
+    /// Sign a webhook, explain why a signature is refused, or tell the provider where to send them.
     #[command(subcommand)]
     Webhook(webhook::Command),
 }
@@ -51,9 +58,11 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(config),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Sandbox(arguments) => sandbox::run(config, arguments),
+        Command::Reconcile(arguments) => reconcile::run(config, arguments),
+        Command::Why(arguments) => why::run(config, arguments),
         Command::CheckConfig => check_config::run(config),
         Command::Key(command) => key::run(command),
-        Command::Webhook(command) => match webhook::run(command) {
+        Command::Webhook(command) => match webhook::run(config, command) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },

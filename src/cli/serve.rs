@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::kyc::verification::Confirm;
 use crate::logging;
+use crate::reconcile;
 use crate::web::server;
 
 /// Returns after SIGTERM or SIGINT, when the requests that were taken have been answered.
@@ -27,9 +28,11 @@ pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
         let listener = server::bind(config.server.bind)?;
         let address = listener.local_addr()?;
         let app = web::Data::new(App::build(config, Clock::system())?);
-        let server = server::serve(app, listener)?;
+        let server = server::serve(app.clone(), listener)?;
         log::info!(address:%; "Listening.");
+        let looking = reconcile::start(app);
         server::until_told_to_stop(server).await?;
+        looking.abort();
         log::info!("Stopped.");
         Ok(())
     })

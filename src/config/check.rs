@@ -17,7 +17,8 @@ use crate::kyc::loopback::is_loopback;
 use super::raw::{RawAdmin, RawConfig, RawPartner};
 use super::samples::{is_sample, is_sample_hash};
 use super::{
-    Admin, Config, ConfigError, Database, KeyHash, Links, Log, Partner, Provider, Server, Webhooks,
+    Admin, Config, ConfigError, Database, KeyHash, Links, Log, Looks, Partner, Provider, Server,
+    Webhooks,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -72,6 +73,10 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             (30 * DAY, "30d"),
         )?,
     };
+    let looks = Looks {
+        per_second: rate("looks.per_second", raw.looks.per_second)?,
+        catch_up_per_second: rate("looks.catch_up_per_second", raw.looks.catch_up_per_second)?,
+    };
     if raw.partners.is_empty() {
         return Err(bad(
             "partners",
@@ -105,6 +110,7 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         webhooks: Webhooks {
             confirm: raw.webhooks.confirm,
         },
+        looks,
         partners,
         admins,
         load_warnings,
@@ -410,6 +416,13 @@ fn duration(
         ));
     }
     Ok(duration)
+}
+
+fn rate(key: &str, rate: usize) -> Result<u32, ConfigError> {
+    u32::try_from(rate)
+        .ok()
+        .filter(|rate| (1..=1000).contains(rate))
+        .ok_or_else(|| ConfigError::new(key, "must be from 1 to 1000 calls a second"))
 }
 
 /// `env_logger` skips what it cannot read, so a misspelt level would silently change what is logged.

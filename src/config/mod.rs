@@ -45,6 +45,8 @@ pub struct Config {
     pub links: Links,
     /// How webhooks are believed.
     pub webhooks: Webhooks,
+    /// How often the provider is asked.
+    pub looks: Looks,
     /// The tenants; never empty, ids unique.
     pub partners: Vec<Partner>,
     /// Who may use the admin face; may be empty, names unique.
@@ -113,6 +115,15 @@ pub struct Links {
 pub struct Webhooks {
     /// When the provider is asked before a webhook counts.
     pub confirm: Confirm,
+}
+
+/// `[looks]`: how often the provider is asked about one partner's users.
+#[derive(Clone, Debug)]
+pub struct Looks {
+    /// Calls a second at the most.
+    pub per_second: u32,
+    /// The same while catching up after a standstill.
+    pub catch_up_per_second: u32,
 }
 
 /// One `[[partners]]` table: a tenant.

@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     pub provider: RawProvider,
     pub links: RawLinks,
     pub webhooks: RawWebhooks,
+    pub looks: RawLooks,
     #[serde(default)]
     pub partners: Vec<RawPartner>,
     #[serde(default)]
@@ -66,6 +67,13 @@ pub(super) struct RawLinks {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWebhooks {
     pub confirm: Confirm,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLooks {
+    pub per_second: usize,
+    pub catch_up_per_second: usize,
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,11 @@
 //! flushed to the disk, so that what it returned may be acknowledged. Neither is held over a call to anybody else.
 //! Queries stand in one file per table, take the connection first, and never see the doors.
 
+pub mod attempts;
+pub mod catch_ups;
 pub mod deliveries;
+pub mod looks;
+pub mod overrides;
 mod schema;
 pub mod transitions;
 mod types;
@@ -160,6 +164,14 @@ where
         .unwrap_or_else(|_| Err(Error::Misused("a query panicked".to_owned())))
 }
 
+/// A guarded update must hit its row.
+///
+/// # Errors
+/// [`NOT_FOUND`] when the row has moved on since it was read.
+fn exactly_one(rows: usize) -> QueryResult<()> {
+    if rows == 1 { Ok(()) } else { Err(NOT_FOUND) }
+}
+
 /// Writes for the sake of writing: whether the store takes changes now.
 pub fn heartbeat(conn: &mut Conn, name: &str, now: Timestamp) -> QueryResult<()> {
     use schema::heartbeats;
@@ -170,6 +182,23 @@ pub fn heartbeat(conn: &mut Conn, name: &str, now: Timestamp) -> QueryResult<()>
         .do_update()
         .set(heartbeats::at.eq(now))
         .execute(conn)?;
+    Ok(())
+}
+
+/// When the heartbeat of that name was last written.
+pub fn last_heartbeat(conn: &mut Conn, name: &str) -> QueryResult<Option<Timestamp>> {
+    use schema::heartbeats;
+    heartbeats::table
+        .find(name)
+        .select(heartbeats::at)
+        .first(conn)
+        .optional()
+}
+
+/// Takes the heartbeat of that name away.
+pub fn forget_heartbeat(conn: &mut Conn, name: &str) -> QueryResult<()> {
+    use schema::heartbeats;
+    diesel::delete(heartbeats::table.find(name)).execute(conn)?;
     Ok(())
 }
 
@@ -246,6 +275,27 @@ fn set_up(conn: &mut Conn) -> anyhow::Result<()> {
         "the database does not wait for the disk"
     );
     Ok(())
+}
+
+/// A store in the memory of one test.
+#[cfg(test)]
+pub(crate) fn in_memory() -> Conn {
+    let mut conn = Conn::establish(":memory:").unwrap();
+    conn.run_pending_migrations(MIGRATIONS).unwrap();
+    conn
+}
+
+/// Marks the place that [`go_back`] returns to; places nest.
+#[cfg(test)]
+pub(crate) fn mark(conn: &mut Conn) {
+    conn.batch_execute("SAVEPOINT mark").unwrap();
+}
+
+/// Undoes what was written since the last [`mark`], and takes that mark away.
+#[cfg(test)]
+pub(crate) fn go_back(conn: &mut Conn) {
+    conn.batch_execute("ROLLBACK TO mark; RELEASE mark")
+        .unwrap();
 }
 
 #[cfg(test)]

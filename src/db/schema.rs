@@ -1,6 +1,25 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    attempts (user_key, attempt) {
+        user_key -> Text,
+        attempt -> BigInt,
+        session_id -> Text,
+        session_created_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    catch_ups (partner) {
+        partner -> Text,
+        gap_from -> BigInt,
+        gap_to -> BigInt,
+        ledger_read -> Bool,
+        cursor -> Text,
+    }
+}
+
+diesel::table! {
     deliveries (id) {
         id -> Text,
         partner -> Text,
@@ -28,6 +47,19 @@ diesel::table! {
 diesel::table! {
     heartbeats (name) {
         name -> Text,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    overrides (id) {
+        id -> Text,
+        user_key -> Text,
+        attempt -> BigInt,
+        admin -> Text,
+        reason -> Text,
+        from_status -> Text,
+        to_status -> Text,
         at -> BigInt,
     }
 }
@@ -66,7 +98,31 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         decided_at -> Nullable<BigInt>,
+        overridden -> Bool,
+        conflict -> Bool,
+        confirmed_at -> Nullable<BigInt>,
+        hint_seq -> BigInt,
+        hint -> Nullable<Text>,
+        hinted_at -> Nullable<BigInt>,
+        pull_ticket -> BigInt,
+        applied_ticket -> BigInt,
+        step -> BigInt,
+        lane -> Text,
+        due_at -> Nullable<BigInt>,
+        looked_at -> Nullable<BigInt>,
+        provider_word -> Nullable<Text>,
+        unconfirmed_since -> Nullable<BigInt>,
+        failures -> BigInt,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(deliveries, feeds, heartbeats, transitions, users,);
+diesel::allow_tables_to_appear_in_same_query!(
+    attempts,
+    catch_ups,
+    deliveries,
+    feeds,
+    heartbeats,
+    overrides,
+    transitions,
+    users,
+);

@@ -48,6 +48,10 @@ pub enum Cause<'a> {
         /// The row it is stored in.
         delivery_id: &'a str,
     },
+    /// The provider's own answer to a look.
+    Provider,
+    /// An admin; who and why stands in the table of overrides.
+    Manual,
 }
 
 impl Cause<'_> {
@@ -55,6 +59,8 @@ impl Cause<'_> {
         match self {
             Cause::Link => Source::Link,
             Cause::Webhook { .. } => Source::Webhook,
+            Cause::Provider => Source::Provider,
+            Cause::Manual => Source::Manual,
         }
     }
 }
@@ -66,7 +72,8 @@ pub fn register(conn: &mut Conn, new: &users::NewUser<'_>, now: Timestamp) -> Qu
     Ok(user)
 }
 
-/// Moves a user to the state `after`, and writes down the transition if readers see another status or attempt.
+/// Moves a user to the state `after`, and writes down the transition if readers see another status or attempt. What they
+/// do not see, as a doubt that is nobody's but ours, makes no new version.
 pub fn record(
     conn: &mut Conn,
     user: &User,
@@ -83,6 +90,7 @@ pub fn record(
         attempt: after.attempt,
         status: after.status,
         held: after.held,
+        overridden: after.overridden,
         ..user.clone()
     };
     if opened || after.status.is_final() {
@@ -97,15 +105,14 @@ pub fn record(
     } else {
         moved.decided_at = None;
     }
-    let seen = opened || after.shown() != before.shown();
-    if seen {
-        moved.source = cause.source();
+    if !opened && after.shown() == before.shown() {
+        users::update(conn, user.version, &moved)?;
+        return Ok(moved);
     }
+    moved.source = cause.source();
     let moved = touch(conn, user, moved, now)?;
-    if seen {
-        let from = (!opened).then(|| before.shown());
-        append(conn, &moved, from, cause, now)?;
-    }
+    let from = (!opened).then(|| before.shown());
+    append(conn, &moved, from, cause, now)?;
     Ok(moved)
 }
 
@@ -125,7 +132,7 @@ fn append(
     now: Timestamp,
 ) -> QueryResult<()> {
     let (event, delivery_id) = match cause {
-        Cause::Link => (None, None),
+        Cause::Link | Cause::Provider | Cause::Manual => (None, None),
         Cause::Webhook { event, delivery_id } => (Some(event), Some(delivery_id)),
     };
     diesel::insert_into(transitions::table)
@@ -159,7 +166,7 @@ fn next_seq(conn: &mut Conn, partner: &str) -> QueryResult<i64> {
     feeds::table
         .find(partner)
         .select(feeds::last_seq)
-        .first(conn)
+        .get_result(conn)
 }
 
 /// A user's history, oldest first.

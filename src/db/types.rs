@@ -9,6 +9,7 @@ use diesel::serialize::{Output, Result as Serialized, ToSql};
 use diesel::sql_types::{BigInt, Nullable, SingleValue, Text};
 
 use crate::clock::Timestamp;
+use crate::kyc::looks::Lane;
 use crate::kyc::status::{Source, Status};
 use crate::kyc::verification::Outcome;
 
@@ -48,19 +49,21 @@ macro_rules! column {
             }
         }
 
-        impl AsExpression<$sql> for $ours {
+        bound!($ours, $ours, $sql, $bound, $bind);
+        bound!($ours, $ours, Nullable<$sql>, $bound, $bind);
+        bound!(&$ours, $ours, $sql, $bound, $bind);
+        bound!(&$ours, $ours, Nullable<$sql>, $bound, $bind);
+    };
+}
+
+/// Lets a type, by value or as a derived update has it, be written to columns of one SQL type.
+macro_rules! bound {
+    ($given:ty, $ours:ty, $sql:ty, $bound:ty, $bind:expr) => {
+        impl AsExpression<$sql> for $given {
             type Expression = <$bound as AsExpression<$sql>>::Expression;
             fn as_expression(self) -> Self::Expression {
                 let bind: fn($ours) -> $bound = $bind;
-                <$bound as AsExpression<$sql>>::as_expression(bind(self))
-            }
-        }
-
-        impl AsExpression<Nullable<$sql>> for $ours {
-            type Expression = <$bound as AsExpression<Nullable<$sql>>>::Expression;
-            fn as_expression(self) -> Self::Expression {
-                let bind: fn($ours) -> $bound = $bind;
-                <$bound as AsExpression<Nullable<$sql>>>::as_expression(bind(self))
+                <$bound as AsExpression<$sql>>::as_expression(bind(self.to_owned()))
             }
         }
     };
@@ -85,6 +88,7 @@ macro_rules! word {
 word!(Status);
 word!(Source);
 word!(Outcome);
+word!(Lane);
 column!(
     Timestamp,
     BigInt,

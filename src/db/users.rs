@@ -7,8 +7,9 @@ use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
 use super::schema::users;
-use super::{Conn, QueryResult};
+use super::{Conn, QueryResult, exactly_one};
 use crate::clock::Timestamp;
+use crate::kyc::looks::STALLED;
 use crate::kyc::status::{Source, Status};
 use crate::kyc::verification::State;
 
@@ -48,6 +49,12 @@ pub struct User {
     pub updated_at: Timestamp,
     /// When the current attempt was decided.
     pub decided_at: Option<Timestamp>,
+    /// Whether an admin has set the status of this attempt.
+    pub overridden: bool,
+    /// Whether a person must see why hints and provider disagree.
+    pub conflict: bool,
+    /// When the provider last agreed with the status.
+    pub confirmed_at: Option<Timestamp>,
 }
 
 impl User {
@@ -57,6 +64,7 @@ impl User {
             attempt: self.attempt,
             status: self.status,
             held: self.held,
+            overridden: self.overridden,
         }
     }
 }
@@ -77,6 +85,29 @@ pub struct NewUser<'a> {
     pub redirect_uri: Option<&'a str>,
 }
 
+/// Why a person might have to see to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// An event about it waits for confirmation, whether readers are told or not.
+    Held,
+    /// The provider and what it sent disagree.
+    Conflict,
+    /// Nothing has been heard for so long that it is only looked at weekly.
+    Stalled,
+}
+
+impl Attention {
+    /// The attention of that word, if there is one.
+    pub fn from_word(word: &str) -> Option<Attention> {
+        match word {
+            "held" => Some(Attention::Held),
+            "conflict" => Some(Attention::Conflict),
+            "stalled" => Some(Attention::Stalled),
+            _ => None,
+        }
+    }
+}
+
 /// Which users a list shows; what is `None` does not narrow it.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -90,6 +121,8 @@ pub struct Filter {
     pub external_user_id: Option<String>,
     /// Waiting for confirmation, or not.
     pub needs_confirmation: Option<bool>,
+    /// Waiting for a person in this way.
+    pub attention: Option<Attention>,
     /// Changed at or after this moment.
     pub updated_since: Option<Timestamp>,
     /// Whose `userId` or `externalUserId` begins so.
@@ -106,7 +139,7 @@ pub fn find(conn: &mut Conn, partner: &str, user_id: &str) -> QueryResult<Option
     of(partner)
         .filter(users::user_id.eq(user_id))
         .select(User::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()
 }
 
@@ -119,8 +152,25 @@ pub fn by_external_id(
     of(partner)
         .filter(users::external_user_id.eq(external_user_id))
         .select(User::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()
+}
+
+/// The user with that key of ours.
+pub fn by_key(conn: &mut Conn, key: &str) -> QueryResult<User> {
+    users::table
+        .find(key)
+        .select(User::as_select())
+        .get_result(conn)
+}
+
+/// Every partner's user with that provider's id, with its key.
+pub fn with_user_id(conn: &mut Conn, user_id: &str) -> QueryResult<Vec<User>> {
+    users::table
+        .filter(users::user_id.eq(user_id))
+        .order(users::id)
+        .select(User::as_select())
+        .load(conn)
 }
 
 /// Registers a user as pending, without a link.
@@ -142,6 +192,9 @@ pub fn insert(conn: &mut Conn, new: &NewUser<'_>, now: Timestamp) -> QueryResult
         created_at: now,
         updated_at: now,
         decided_at: None,
+        overridden: false,
+        conflict: false,
+        confirmed_at: None,
     };
     diesel::insert_into(users::table)
         .values((
@@ -162,7 +215,7 @@ pub fn insert(conn: &mut Conn, new: &NewUser<'_>, now: Timestamp) -> QueryResult
     Ok(user)
 }
 
-/// Writes what has changed of a user whose version was `before`; its version must be one more.
+/// Writes what has changed of a user whose version was `before`.
 ///
 /// # Errors
 /// [`diesel::NotFound`] when the row has moved on since it was read.
@@ -183,13 +236,10 @@ pub fn update(conn: &mut Conn, before: i64, user: &User) -> QueryResult<()> {
             users::link_created_at.eq(user.link_created_at),
             users::updated_at.eq(user.updated_at),
             users::decided_at.eq(user.decided_at),
+            users::overridden.eq(user.overridden),
         ))
         .execute(conn)?;
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(diesel::NotFound)
-    }
+    exactly_one(rows)
 }
 
 /// A page of users, the newest registration first: at most `limit` of those registered before the one with key `after`.
@@ -223,9 +273,18 @@ pub fn list(
     if let Some(external_user_id) = &filter.external_user_id {
         query = query.filter(users::external_user_id.eq(external_user_id));
     }
+    let doubted = users::status
+        .eq(Status::Verified)
+        .and(users::held.is_not_null());
     match filter.needs_confirmation {
-        Some(true) => query = query.filter(users::held.is_not_null()),
-        Some(false) => query = query.filter(users::held.is_null()),
+        Some(true) => query = query.filter(doubted),
+        Some(false) => query = query.filter(diesel::dsl::not(doubted)),
+        None => {}
+    }
+    match filter.attention {
+        Some(Attention::Held) => query = query.filter(users::held.is_not_null()),
+        Some(Attention::Conflict) => query = query.filter(users::conflict),
+        Some(Attention::Stalled) => query = query.filter(users::step.eq(STALLED)),
         None => {}
     }
     if let Some(since) = filter.updated_since {

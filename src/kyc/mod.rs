@@ -4,6 +4,7 @@
 //! Every function is total, so that it can be tested with every input there is.
 
 pub mod link_request;
+pub mod looks;
 pub mod loopback;
 pub mod status;
 pub mod verification;

@@ -62,6 +62,23 @@ impl Status {
         }
     }
 
+    /// What the provider's `verificationResult` says the status is; `Ok(None)` while there is no verdict.
+    ///
+    /// The field is documented nowhere. It mirrors its vendor's words, and one old sample shows another vocabulary, so
+    /// both are taken (`aiprise: docs/verification-result-1`).
+    ///
+    /// # Errors
+    /// [`UnknownWord`]: it says something that we do not know and must not guess.
+    pub fn from_result(word: &str) -> Result<Option<Status>, UnknownWord> {
+        match word {
+            "APPROVED" | "VERIFIED" => Ok(Some(Status::Verified)),
+            "DECLINED" | "REJECTED" => Ok(Some(Status::Rejected)),
+            "REVIEW" | "REVIEW_NEEDED" => Ok(Some(Status::InReview)),
+            "UNKNOWN" | "" => Ok(None),
+            _ => Err(UnknownWord),
+        }
+    }
+
     /// What a KYC webhook's `event` says the status is; `None` for an event we do not know.
     ///
     /// Source: `docs/kyc-events`. The success event alone does not end in `_KYC`.
@@ -76,6 +93,10 @@ impl Status {
     }
 }
 
+/// A word of the provider's that has no meaning here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownWord;
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -89,17 +110,28 @@ pub enum Source {
     Link,
     /// A signed webhook.
     Webhook,
+    /// The provider's own answer to a look.
+    Provider,
+    /// An admin.
+    Manual,
 }
 
 impl Source {
     /// Every source.
-    pub const ALL: [Source; 2] = [Source::Link, Source::Webhook];
+    pub const ALL: [Source; 4] = [
+        Source::Link,
+        Source::Webhook,
+        Source::Provider,
+        Source::Manual,
+    ];
 
     /// The word used in answers and the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Source::Link => "link",
             Source::Webhook => "webhook",
+            Source::Provider => "provider",
+            Source::Manual => "manual",
         }
     }
 
@@ -124,6 +156,23 @@ mod tests {
             assert_eq!(Source::from_word(source.as_str()), Some(source));
         }
         assert_eq!(Status::from_word("VERIFIED"), None);
+    }
+
+    #[test]
+    fn both_vocabularies_of_results_are_read_and_nothing_is_guessed() {
+        for (words, status) in [
+            (["APPROVED", "VERIFIED"], Some(Status::Verified)),
+            (["DECLINED", "REJECTED"], Some(Status::Rejected)),
+            (["REVIEW", "REVIEW_NEEDED"], Some(Status::InReview)),
+            (["UNKNOWN", ""], None),
+        ] {
+            for word in words {
+                assert_eq!(Status::from_result(word), Ok(status), "{word:?}");
+            }
+        }
+        for unknown in ["approved", "PASSED", "VERIFIED ", "CLEAN", "COMPLETED"] {
+            assert_eq!(Status::from_result(unknown), Err(UnknownWord));
+        }
     }
 
     #[test]

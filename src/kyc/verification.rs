@@ -1,8 +1,9 @@
-//! The rule: how a signed event or a request for a link moves a user.
+//! The rule: how a signed event, a request for a link or an admin moves a user. What the provider's own answer does is in
+//! [`super::looks`].
 //!
 //! The provider's webhooks carry no id, no time and no order, and a repeat is byte for byte the event it repeats
 //! (`docs/kyc-events`). So an event moves the user forward at once, and whatever would reverse a verdict, or might be
-//! an old verdict come back, is *held* until it is confirmed. Bad news about a verified user counts while it is held;
+//! an old event come back, is *held* until it is confirmed. Bad news about a verified user counts while it is held;
 //! good news about a rejected one does not. Every function here is total and knows neither clock nor database.
 
 use serde::Deserialize;
@@ -30,6 +31,8 @@ pub struct State {
     pub status: Status,
     /// The doubt: what an unconfirmed event says the status is.
     pub held: Option<Status>,
+    /// Whether an admin has set the status of this attempt: then nothing but an admin moves it.
+    pub overridden: bool,
 }
 
 impl State {
@@ -39,6 +42,7 @@ impl State {
             attempt,
             status: Status::Pending,
             held: None,
+            overridden: false,
         }
     }
 
@@ -50,9 +54,10 @@ impl State {
         }
     }
 
-    /// Whether an event waits for confirmation.
+    /// Whether readers are told of a doubt: bad news about a verified user waits for confirmation. Any other doubt shows
+    /// to nobody but admins, so that who replays an old event changes no answer.
     pub const fn needs_confirmation(self) -> bool {
-        self.held.is_some()
+        matches!((self.status, self.held), (Status::Verified, Some(_)))
     }
 }
 
@@ -61,9 +66,11 @@ impl State {
 pub struct Event {
     /// The status it says the user has.
     pub target: Status,
-    /// Whether this exact signature was received in an earlier attempt of the user: then it may be a late repeat,
-    /// a replay, or the same thing truly happening again.
+    /// Whether this exact signature was received in an earlier attempt of the user, or in this one before the provider
+    /// took that verdict back: then it may be a late repeat, a replay, or the same thing truly happening again.
     pub seen_in_earlier_attempt: bool,
+    /// Whether a look can tell these apart, because the provider's session of an earlier attempt is known.
+    pub distinguishable: bool,
 }
 
 /// What became of a delivery.
@@ -124,17 +131,17 @@ pub fn fold(state: State, event: Event, confirm: Confirm) -> (State, Outcome) {
     if target == state.status {
         return (state, Outcome::Repeated);
     }
-    let doubtful = if state.status.is_final() {
-        if target.rank() < Status::InReview.rank() {
-            return (state, Outcome::Stale);
-        }
-        true
+    let settled = state.status.is_final() || state.overridden;
+    let oldest_news = if settled {
+        Status::InReview.rank()
     } else {
-        if target.rank() < state.status.rank() {
-            return (state, Outcome::Stale);
-        }
-        target.is_final() && event.seen_in_earlier_attempt
+        state.status.rank()
     };
+    if target.rank() < oldest_news {
+        return (state, Outcome::Stale);
+    }
+    let may_be_old = event.seen_in_earlier_attempt && (target.is_final() || event.distinguishable);
+    let doubtful = settled || may_be_old;
     match confirm {
         Confirm::Never if doubtful => (state, Outcome::Stale),
         Confirm::BeforeFinal if target == Status::Verified => hold(state, target),
@@ -143,9 +150,11 @@ pub fn fold(state: State, event: Event, confirm: Confirm) -> (State, Outcome) {
     }
 }
 
+/// While nothing is decided, what goes less far than the doubt there is adds nothing to it.
 fn hold(state: State, target: Status) -> (State, Outcome) {
+    let further = |held: &Status| !state.status.is_final() && held.rank() > target.rank();
     let held = State {
-        held: Some(target),
+        held: state.held.filter(further).or(Some(target)),
         ..state
     };
     (held, Outcome::Held)
@@ -181,6 +190,16 @@ pub fn link(state: State, force_new: bool) -> Link {
     }
 }
 
+/// The state after an admin has set the status. It settles every doubt, and holds until the next attempt.
+pub fn overrule(state: State, status: Status) -> State {
+    State {
+        status,
+        held: None,
+        overridden: true,
+        ..state
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -194,6 +213,7 @@ mod tests {
             attempt: 2,
             status,
             held,
+            overridden: false,
         }
     }
 
@@ -201,6 +221,7 @@ mod tests {
         Event {
             target,
             seen_in_earlier_attempt: false,
+            distinguishable: false,
         }
     }
 
@@ -208,6 +229,7 @@ mod tests {
         Event {
             target,
             seen_in_earlier_attempt: true,
+            distinguishable: false,
         }
     }
 
@@ -289,8 +311,8 @@ mod tests {
         );
         let (hoped, _) = fold(state(Rejected, None), fresh(Verified), Confirm::OnConflict);
         assert_eq!(
-            (hoped.shown(), hoped.needs_confirmation()),
-            (Rejected, true)
+            (hoped.shown(), hoped.needs_confirmation(), hoped.held),
+            (Rejected, false, Some(Verified))
         );
     }
 
@@ -347,16 +369,20 @@ mod tests {
                 attempt,
                 status,
                 held,
+                overridden: false,
             },
         )
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
         let target = prop::sample::select(vec![Submitted, InReview, Verified, Rejected]);
-        (target, any::<bool>()).prop_map(|(target, seen_in_earlier_attempt)| Event {
-            target,
-            seen_in_earlier_attempt,
-        })
+        (target, any::<bool>(), any::<bool>()).prop_map(
+            |(target, seen_in_earlier_attempt, distinguishable)| Event {
+                target,
+                seen_in_earlier_attempt,
+                distinguishable,
+            },
+        )
     }
 
     fn any_confirm() -> impl Strategy<Value = Confirm> {

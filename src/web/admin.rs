@@ -4,16 +4,23 @@ use std::collections::BTreeMap;
 
 use actix_web::web::{Json, Path};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::documents::{Cut, DeliveryDocument, Page, TransitionDocument, UserDocument, word};
-use super::extract::{Admin, NoParameters, Query};
-use crate::app::RefusalCounts;
+use super::extract::{Admin, JsonBody, NoParameters, Query};
+use crate::app::{App, RefusalCounts};
 use crate::clock::Timestamp;
-use crate::db::users::{Filter, User};
+use crate::db::looks::{self, Memory};
+use crate::db::overrides::{self, Override};
+use crate::db::users::{Attention, Filter, User};
 use crate::db::{deliveries, transitions, users};
 use crate::error::{Code, Error};
+use crate::kyc::link_request::Fault;
+use crate::kyc::looks::STALLED;
 use crate::kyc::status::Status;
 use crate::kyc::verification::{Outcome, State};
+use crate::overrule::{self, Order};
+use crate::{catch_up, reconcile, why};
 
 /// A user and whose it is.
 #[derive(Serialize)]
@@ -39,6 +46,7 @@ impl From<User> for PartnersUser {
 pub struct UsersParameters {
     partner: Option<String>,
     q: Option<String>,
+    attention: Option<String>,
     status: Option<String>,
     country: Option<String>,
     external_user_id: Option<String>,
@@ -58,6 +66,7 @@ pub async fn users(
     let filter = Filter {
         partner: query.partner,
         prefix: query.q,
+        attention: word("attention", query.attention, Attention::from_word)?,
         status: word("status", query.status, Status::from_word)?,
         country: query.country,
         external_user_id: query.external_user_id,
@@ -79,8 +88,67 @@ pub async fn users(
 pub struct WholeUser {
     #[serde(flatten)]
     user: PartnersUser,
+    looks: LooksDocument,
     history: Vec<TransitionDocument>,
+    overrides: Vec<OverrideDocument>,
     deliveries: Vec<DeliveryDocument>,
+}
+
+/// What looks at the provider have brought, and when the next one comes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LooksDocument {
+    /// What an event says that waits for confirmation, whether readers are told of it or not.
+    held: Option<&'static str>,
+    conflict: bool,
+    stalled: bool,
+    overridden: bool,
+    /// The provider's last word of this attempt, as it came.
+    provider_word: Option<String>,
+    looked_at: Option<Timestamp>,
+    next_look_at: Option<Timestamp>,
+    /// Looks in a row that brought nothing usable.
+    failures: i64,
+}
+
+impl LooksDocument {
+    fn new(user: &User, memory: Memory) -> LooksDocument {
+        LooksDocument {
+            held: user.held.map(Status::as_str),
+            conflict: memory.conflict,
+            stalled: memory.step == STALLED,
+            overridden: user.overridden,
+            provider_word: memory.provider_word,
+            looked_at: memory.looked_at,
+            next_look_at: memory.due_at,
+            failures: memory.failures,
+        }
+    }
+}
+
+/// A status that an admin set by hand.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OverrideDocument {
+    at: Timestamp,
+    attempt: i64,
+    admin: String,
+    reason: String,
+    from: &'static str,
+    to: &'static str,
+}
+
+impl From<Override> for OverrideDocument {
+    fn from(act: Override) -> OverrideDocument {
+        OverrideDocument {
+            at: act.at,
+            attempt: act.attempt,
+            admin: act.admin,
+            reason: act.reason,
+            from: act.from_status.as_str(),
+            to: act.to_status.as_str(),
+        }
+    }
 }
 
 /// One user of one partner, with history and deliveries.
@@ -89,32 +157,159 @@ pub async fn user(
     _: Query<NoParameters>,
     path: Path<(String, String)>,
 ) -> Result<Json<WholeUser>, Error> {
-    let (partner, user_id) = path.into_inner();
-    let found = admin
+    whole(&admin, path.into_inner()).await.map(Json)
+}
+
+async fn whole(app: &App, (partner, user_id): (String, String)) -> Result<WholeUser, Error> {
+    let found = app
         .db
         .read(move |conn| {
             let Some(user) = users::find(conn, &partner, &user_id)? else {
                 return Ok(None);
             };
+            let memory = looks::of(conn, &user.id)?;
             let history = transitions::of_user(conn, &user.id)?;
+            let overrides = overrides::of_user(conn, &user.id)?;
             let deliveries = deliveries::of_user(conn, &user.id)?;
-            Ok(Some((user, history, deliveries)))
+            Ok(Some((user, memory, history, overrides, deliveries)))
         })
         .await?;
-    let not_found = || {
-        Error::new(
-            Code::UserNotFound,
-            "That partner has no user with this userId.",
-        )
-    };
-    let (user, history, deliveries) = found.ok_or_else(not_found)?;
+    let (user, memory, history, overrides, deliveries) = found.ok_or_else(not_found)?;
     let user_id = user.user_id.clone();
     let of_this_user = |delivery| DeliveryDocument::new(delivery, Some(user_id.clone()));
-    Ok(Json(WholeUser {
+    Ok(WholeUser {
+        looks: LooksDocument::new(&user, memory),
         history: history.into_iter().map(TransitionDocument::from).collect(),
+        overrides: overrides.into_iter().map(OverrideDocument::from).collect(),
         deliveries: deliveries.into_iter().map(of_this_user).collect(),
         user: user.into(),
+    })
+}
+
+fn not_found() -> Error {
+    Error::new(
+        Code::UserNotFound,
+        "That partner has no user with this userId.",
+    )
+}
+
+/// Why a user stands where it stands, in one paragraph.
+#[derive(Serialize)]
+pub struct Explanation {
+    why: String,
+}
+
+/// Says what is known of a user and from where, what is waited for, when the provider is asked next, what can be done.
+pub async fn why(
+    admin: Admin,
+    _: Query<NoParameters>,
+    path: Path<(String, String)>,
+) -> Result<Json<Explanation>, Error> {
+    let (partner, user_id) = path.into_inner();
+    let known = admin
+        .db
+        .read(move |conn| why::known(conn, &partner, &user_id))
+        .await?;
+    let known = known.ok_or_else(not_found)?;
+    Ok(Json(Explanation {
+        why: known.explain(admin.clock.now()),
     }))
+}
+
+/// Asks the provider about a user now, and answers the user as it is then.
+pub async fn confirm(
+    admin: Admin,
+    _: Query<NoParameters>,
+    path: Path<(String, String)>,
+) -> Result<Json<WholeUser>, Error> {
+    let (partner, user_id) = path.into_inner();
+    let names = (partner.clone(), user_id.clone());
+    let user = admin
+        .db
+        .read(move |conn| users::find(conn, &partner, &user_id))
+        .await?
+        .ok_or_else(not_found)?;
+    // A user of a partner who was taken out of the configuration cannot be asked about any more.
+    let place = admin.partner_place(&names.0).ok_or_else(not_found)?;
+    reconcile::now(&admin, place, &user, admin.clock.now()).await?;
+    whole(&admin, names).await.map(Json)
+}
+
+/// Sets a user's status by hand, for a reason that is written down.
+pub async fn overrule(
+    admin: Admin,
+    _: Query<NoParameters>,
+    path: Path<(String, String)>,
+    body: JsonBody,
+) -> Result<Json<WholeUser>, Error> {
+    let order = order(&admin, &body.0).map_err(Error::invalid_request)?;
+    let names = path.into_inner();
+    let (clock, confirm) = (admin.clock.clone(), admin.config.webhooks.confirm);
+    let (partner, user_id) = names.clone();
+    let done = admin
+        .db
+        .write(move |conn| overrule::user(conn, &clock, confirm, (&partner, &user_id), order))
+        .await?;
+    done.ok_or_else(not_found)?;
+    whole(&admin, names).await.map(Json)
+}
+
+/// No reason is longer than this many characters.
+const REASON: usize = 500;
+
+fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
+    let fault = |field: &str, code, message: &str| Fault {
+        field: field.to_owned(),
+        code,
+        message: message.to_owned(),
+    };
+    let Value::Object(fields) = body else {
+        return Err(vec![fault("", "not_an_object", "must be an object")]);
+    };
+    let mut faults = Vec::new();
+    for name in fields.keys() {
+        if !matches!(name.as_str(), "status" | "reason") {
+            faults.push(fault(name, "unknown_field", "is not known here"));
+        }
+    }
+    let mut text = |name: &str| match fields.get(name) {
+        Some(Value::String(text)) => Some(text.as_str()),
+        Some(_) => {
+            faults.push(fault(name, "wrong_type", "must be a text"));
+            None
+        }
+        None => {
+            faults.push(fault(name, "required", "is required"));
+            None
+        }
+    };
+    let (status, reason) = (text("status"), text("reason"));
+    let word = status.and_then(Status::from_word);
+    if status.is_some() && word.is_none() {
+        let words = Status::ALL.map(Status::as_str).join(", ");
+        faults.push(fault(
+            "status",
+            "not_allowed",
+            &format!("must be one of {words}"),
+        ));
+    }
+    let plain = |reason: &str| {
+        !reason.trim().is_empty()
+            && reason.chars().count() <= REASON
+            && !reason.chars().any(char::is_control)
+    };
+    if reason.is_some_and(|reason| !plain(reason)) {
+        let message = "must say something, in at most 500 characters without control characters";
+        faults.push(fault("reason", "length", message));
+    }
+    match (word, reason) {
+        (Some(status), Some(reason)) if faults.is_empty() => Ok(Order {
+            admin: admin.name().to_owned(),
+            status,
+            reason: reason.trim().to_owned(),
+        }),
+        _ => Err(faults),
+    }
 }
 
 /// What narrows the list of deliveries and says which page of it.
@@ -167,6 +362,10 @@ struct PartnerStats {
     users: BTreeMap<&'static str, i64>,
     needs_confirmation: i64,
     deliveries: BTreeMap<&'static str, i64>,
+    /// Whether changes are learnt only by looking, so that our webhook address is probably not known to the provider.
+    no_webhooks_heard: bool,
+    /// Since when the service knew nothing of what happened, while it still catches up with that.
+    catching_up_since: Option<Timestamp>,
 }
 
 impl PartnerStats {
@@ -175,6 +374,8 @@ impl PartnerStats {
             users: Status::ALL.map(|status| (status.as_str(), 0)).into(),
             needs_confirmation: 0,
             deliveries: Outcome::ALL.map(|outcome| (outcome.as_str(), 0)).into(),
+            no_webhooks_heard: false,
+            catching_up_since: None,
         }
     }
 }
@@ -185,12 +386,13 @@ pub async fn stats(admin: Admin, _: Query<NoParameters>) -> Result<Json<Stats>, 
         .db
         .read(|conn| Ok((users::counts(conn)?, deliveries::counts(conn)?)))
         .await?;
-    let configured = admin
-        .config
-        .partners
-        .iter()
-        .map(|partner| partner.id.clone());
-    let mut partners: BTreeMap<_, _> = configured.map(|id| (id, PartnerStats::new())).collect();
+    let mut partners = BTreeMap::new();
+    for (place, partner) in admin.config.partners.iter().enumerate() {
+        let mut stats = PartnerStats::new();
+        stats.no_webhooks_heard = admin.lookout.is_unheard(place);
+        stats.catching_up_since = catch_up::under_way(&admin, place);
+        partners.insert(partner.id.clone(), stats);
+    }
     for count in user_counts {
         let stats = partners
             .entry(count.partner)

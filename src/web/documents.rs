@@ -28,6 +28,8 @@ pub struct UserDocument {
     created_at: Timestamp,
     updated_at: Timestamp,
     decided_at: Option<Timestamp>,
+    /// When the provider last confirmed what is shown.
+    as_of: Option<Timestamp>,
 }
 
 impl From<User> for UserDocument {
@@ -48,6 +50,7 @@ impl From<User> for UserDocument {
             created_at: user.created_at,
             updated_at: user.updated_at,
             decided_at: user.decided_at.filter(|_| shown.is_final()),
+            as_of: user.confirmed_at.filter(|_| !state.needs_confirmation()),
         }
     }
 }

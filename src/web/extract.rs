@@ -37,6 +37,11 @@ impl Caller {
     pub fn partner(&self) -> &Partner {
         &self.app.config.partners[self.place]
     }
+
+    /// The partner's place in the configuration.
+    pub fn place(&self) -> usize {
+        self.place
+    }
 }
 
 impl Deref for Caller {
@@ -71,6 +76,14 @@ impl FromRequest for Caller {
 /// The app, in the hands of an admin whose key was right.
 pub struct Admin {
     app: web::Data<App>,
+    place: usize,
+}
+
+impl Admin {
+    /// Who calls, by the name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.app.config.admins[self.place].name
+    }
 }
 
 impl Deref for Admin {
@@ -88,14 +101,14 @@ impl FromRequest for Admin {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let key = only(request.headers(), &AUTHORIZATION).and_then(bearer);
         ready(app(request).and_then(|app| {
-            key.and_then(|key| app.admin_with_key(key)).ok_or_else(|| {
+            let place = key.and_then(|key| app.admin_with_key(key)).ok_or_else(|| {
                 Error::new(
                     Code::Unauthorized,
                     "Send an admin key as Authorization: Bearer.",
                 )
             })?;
             accepts_json(request.headers())?;
-            Ok(Admin { app })
+            Ok(Admin { app, place })
         }))
     }
 }

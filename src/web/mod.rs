@@ -2,7 +2,7 @@
 
 mod admin;
 mod boundary;
-mod documents;
+pub(crate) mod documents;
 mod extract;
 mod health;
 mod links;

@@ -21,6 +21,15 @@ pub fn routes(config: &mut ServiceConfig) {
         // Admins, with an admin's key.
         .service(get("/v1/admin/users", admin::users))
         .service(get("/v1/admin/users/{partnerId}/{userId}", admin::user))
+        .service(get("/v1/admin/users/{partnerId}/{userId}/why", admin::why))
+        .service(post(
+            "/v1/admin/users/{partnerId}/{userId}/confirm",
+            admin::confirm,
+        ))
+        .service(post(
+            "/v1/admin/users/{partnerId}/{userId}/override",
+            admin::overrule,
+        ))
         .service(get("/v1/admin/deliveries", admin::deliveries))
         .service(get("/v1/admin/stats", admin::stats))
         // Whoever runs the service, without a key.

@@ -1,5 +1,7 @@
 //! `GET /v1/kyc/users…`: what partners are told of their own users.
 
+use std::time::Duration;
+
 use actix_web::web::{Json, Path};
 use serde::Deserialize;
 
@@ -8,10 +10,12 @@ use super::documents::{
 };
 use super::extract::{Caller, NoParameters, Query};
 use crate::clock::Timestamp;
-use crate::db::users::Filter;
+use crate::db::users::{Filter, User};
 use crate::db::{transitions, users};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::kyc::status::Status;
+use crate::kyc::verification::Confirm;
+use crate::reconcile;
 
 /// What narrows a list and says which page of it.
 #[derive(Deserialize)]
@@ -61,18 +65,42 @@ pub async fn list(
     Ok(Json(cut.page(rows, |user| &user.id, UserDocument::from)))
 }
 
-/// One of the caller's users, with the link.
+/// How fresh the answer about one user has to be.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OneParameters {
+    max_age: Option<u64>,
+}
+
+/// One of the caller's users, with the link. With `maxAge` the provider is asked first, unless it has confirmed the status
+/// within so many seconds.
 pub async fn one(
     caller: Caller,
-    _: Query<NoParameters>,
+    query: Query<OneParameters>,
     user_id: Path<String>,
 ) -> Result<Json<LinkedUserDocument>, Error> {
-    let partner = caller.partner().id.clone();
+    let mut user = find(&caller, &user_id).await?;
+    if let Some(seconds) = query.0.max_age {
+        if caller.config.webhooks.confirm == Confirm::Never {
+            return Err(Error::new(
+                Code::InvalidQuery,
+                "maxAge needs the provider, and webhooks.confirm is never.",
+            ));
+        }
+        let since = caller.clock.now().minus(Duration::from_secs(seconds));
+        reconcile::now(&caller, caller.place(), &user, since).await?;
+        user = find(&caller, &user_id).await?;
+    }
+    Ok(Json(user.into()))
+}
+
+async fn find(caller: &Caller, user_id: &str) -> Result<User, Error> {
+    let (partner, user_id) = (caller.partner().id.clone(), user_id.to_owned());
     let user = caller
         .db
         .read(move |conn| users::find(conn, &partner, &user_id))
         .await?;
-    Ok(Json(user.ok_or_else(Error::user_not_found)?.into()))
+    user.ok_or_else(Error::user_not_found)
 }
 
 /// The history of one of the caller's users.

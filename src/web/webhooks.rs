@@ -11,12 +11,18 @@ use crate::kyc::verification::Outcome;
 /// Answers 204 once the delivery is on the disk. Query parameters are nobody's concern here: the signature is.
 pub async fn receive(body: SignedBody, app: web::Data<App>) -> Result<HttpResponse, CodeOnly> {
     let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
+    let signed = body.into_signed();
+    let place = app.partner_place(&signed.partner);
     let outcome = app
         .db
-        .write(move |conn| ingest::delivery(conn, &clock, confirm, body.into_signed()))
+        .write(move |conn| ingest::delivery(conn, &clock, confirm, signed))
         .await
         .map_err(|error| CodeOnly(error.into()))?;
     log::debug!(outcome = outcome.as_str(); "A delivery was stored.");
+    if let Some(place) = place {
+        app.lookout.heard(place);
+        app.lookout.wake();
+    }
     match outcome {
         Outcome::Unreadable => Err(CodeOnly(Error::new(Code::MalformedJson, ""))),
         _ => Ok(HttpResponse::NoContent().finish()),

@@ -276,7 +276,7 @@ async fn one_user_is_told_whole_with_history_and_deliveries() {
     assert_eq!(user["deliveries"], deliveries);
     assert_eq!(
         user.as_object().unwrap().len(),
-        listed.as_object().unwrap().len() + 2
+        listed.as_object().unwrap().len() + 4
     );
 }
 
@@ -416,13 +416,13 @@ async fn the_counts_are_of_users_as_shown_and_of_stored_deliveries() {
             "partners": {
                 "acme": {
                     "users": {"pending": 0, "submitted": 0, "in_review": 2, "verified": 0, "rejected": 1},
-                    "needsConfirmation": 2,
+                    "needsConfirmation": 1, "noWebhooksHeard": false, "catchingUpSince": null,
                     "deliveries": {"applied": 3, "repeated": 1, "stale": 1, "unmatched": 1, "held": 2,
                                    "ignored": 1, "unreadable": 1},
                 },
                 "other": {
                     "users": {"pending": 0, "submitted": 0, "in_review": 0, "verified": 0, "rejected": 0},
-                    "needsConfirmation": 0,
+                    "needsConfirmation": 0, "noWebhooksHeard": false, "catchingUpSince": null,
                     "deliveries": {"applied": 0, "repeated": 0, "stale": 0, "unmatched": 1, "held": 0,
                                    "ignored": 0, "unreadable": 0},
                 },

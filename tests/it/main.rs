@@ -10,10 +10,14 @@
 
 mod support;
 
+mod acts;
 mod admin;
 mod commands;
 mod errors;
 mod links;
+mod looks;
+mod operating;
+mod outage;
 mod privacy;
 mod provider;
 mod tenancy;

@@ -18,6 +18,8 @@ const BAD_PHONE: &str = "+0098765012";
 const NAME: &str = "Zelmira-Quixote";
 /// What the store may keep for admins and the log may not.
 const LOGGED_NOWHERE: [&str; 3] = ["Quixandra-77", "Wenzeslaus-77", "Theodolinde-77"];
+/// A user who is looked at: its id goes to the provider in a query, and into no log.
+const LOOKED_AT: &str = "Egbertine-77";
 const WRONG_KEY: &str = "kyc_partner_mistyped_7731";
 
 fn body(tax_id: &str, phone: &str) -> Value {
@@ -129,6 +131,37 @@ async fn traffic(client: &Client, capa: &MockServer) {
     }
 }
 
+/// Looks at a user of whom the provider tells everything it knows, well and with faults.
+async fn looks(client: &Client, capa: &MockServer) {
+    let mut details = json!({"data": {
+        "kycLink": LINK, "aipriseSummary": {"verificationResult": "APPROVED"}, "clientReferenceId": LOOKED_AT,
+        "clientReferenceData": {"personalInfo": {"taxId": TAX_ID, "phoneNumber": PHONE}},
+        "verificationSessionId": "s1", "createdAt": "2026-11-01T10:00:00.000Z", "idInfo": {"fullName": NAME},
+    }});
+    capa_answers(capa, ResponseTemplate::new(200).set_body_json(&details)).await;
+    let link = json!({"userId": LOOKED_AT, "country": "DO"});
+    assert_eq!(client.send(client.link(ACME.key).json(&link)).await, 201);
+    let path = format!("{}/v1/kyc/users/{LOOKED_AT}?maxAge=0", client.url);
+    let fresh = || client.http.get(&path).header("partner-api-key", ACME.key);
+    let user: Value = fresh().send().await.unwrap().json().await.unwrap();
+    assert_eq!(user["status"], "verified");
+    details["data"]["clientReferenceId"] = json!(NAME);
+    for answer in [
+        ResponseTemplate::new(200).set_body_json(&details),
+        ResponseTemplate::new(500).set_body_json(&details),
+        ResponseTemplate::new(401).set_body_json(&details),
+        ResponseTemplate::new(200).set_body_string(format!("{{\"data\":{{\"fullName\":\"{NAME}\"")),
+    ] {
+        capa_answers(capa, answer).await;
+        let confirm = format!("{}/v1/admin/users/acme/{LOOKED_AT}/confirm", client.url);
+        client
+            .send(client.http.post(confirm).bearer_auth(ADMIN_KEY))
+            .await;
+        let body = kyc_event("REJECTED_KYC", LOOKED_AT);
+        assert_eq!(client.deliver(ACME.secret, &body).await, 204);
+    }
+}
+
 /// The forms in which a text could hide in a file or a log.
 fn forms(marker: &str) -> [Vec<u8>; 3] {
     let percent = marker.replace('+', "%2B");
@@ -163,6 +196,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
     };
     process.until_it_answers(&client.url).await;
     traffic(&client, &capa).await;
+    looks(&client, &capa).await;
     let secrets = [ACME, OTHER].map(|partner| {
         [
             partner.key,
@@ -197,7 +231,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
         log.contains("A delivery was stored.") && log.len() > 10_000,
         "it logs at trace: {log}"
     );
-    let never_logged = LOGGED_NOWHERE.into_iter().chain([LINK]);
+    let never_logged = LOGGED_NOWHERE.into_iter().chain([LINK, LOOKED_AT]);
     for marker in markers.iter().copied().chain(never_logged) {
         let line = log.lines().find(|line| contains(line.as_bytes(), marker));
         assert_eq!(line, None, "{marker} is in the log");

@@ -1,10 +1,11 @@
-//! `kyc-tracker webhook sign` and `webhook explain`: signatures by hand, offline.
+//! `kyc-tracker webhook`: `sign` and `explain`, signatures by hand and offline; `register`, in a file of its own.
 //!
 //! The secret comes from a file or a variable, never from the command line, where every process could read it. `explain`
 //! says which usual mistake a wrong signature comes from and never prints the right one: it must not become a way to sign.
 //! The mistakes themselves are in [`mistakes`].
 
 mod mistakes;
+mod register;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,6 +24,8 @@ pub enum Command {
     Sign(Sign),
     /// Say why a signature is refused; exit code 0 if it is right, 1 if not
     Explain(Explain),
+    /// Tell the provider where to send a partner's webhooks
+    Register(register::Register),
 }
 
 /// Arguments of `webhook sign`.
@@ -63,8 +66,9 @@ struct Secret {
 }
 
 /// Prints to standard output. The exit code is 1 for a signature that `explain` found wrong.
-pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
+pub fn run(config: Option<&Path>, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Register(register) => register.run(config).map(|()| ExitCode::SUCCESS),
         Command::Sign(sign) => {
             let [secret] = &sign.secret.read()?[..] else {
                 bail!("sign needs exactly one secret, and more than one line or file was given");
@@ -203,7 +207,11 @@ mod tests {
                 "--secret-file",
                 paths[1],
             ];
-            run(&parse(&[&arguments[..], &[paths[2]]].concat()).unwrap()).unwrap()
+            run(
+                None,
+                &parse(&[&arguments[..], &[paths[2]]].concat()).unwrap(),
+            )
+            .unwrap()
         };
         for secret in ["first_secret", "second_secret", "third_secret"] {
             assert_eq!(exit(&signature::sign(secret, b"{}")), ExitCode::SUCCESS);
@@ -216,7 +224,13 @@ mod tests {
     fn sign_takes_one_secret_only() {
         let (secrets, body) = (file("first_secret\nsecond_secret\n"), file("{}"));
         let [secrets, body] = [&secrets, &body].map(|file| file.path().to_str().unwrap());
-        assert!(run(&parse(&["sign", "--secret-file", secrets, body]).unwrap()).is_err());
+        assert!(
+            run(
+                None,
+                &parse(&["sign", "--secret-file", secrets, body]).unwrap()
+            )
+            .is_err()
+        );
     }
 
     #[test]

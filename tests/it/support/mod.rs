@@ -1,9 +1,11 @@
 //! The service as tests have it, and helpers that speak of links, webhooks and users.
 
 pub mod process;
+pub mod truth;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Output;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -12,10 +14,12 @@ use kyc_tracker::app::App;
 use kyc_tracker::capa::signature::{self, sign};
 use kyc_tracker::clock::{Clock, Timestamp};
 use kyc_tracker::config::{Config, KeyHash};
+use kyc_tracker::reconcile;
 use kyc_tracker::web::server;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use truth::Truth;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -55,6 +59,9 @@ pub struct Partner {
 pub struct TestApp {
     pub url: String,
     pub capa: MockServer,
+    /// What the faked provider answers about users; nothing of anybody at the beginning.
+    pub truth: Truth,
+    app: web::Data<App>,
     pub clock: Clock,
     http: reqwest::Client,
     server: ServerHandle,
@@ -116,18 +123,30 @@ impl TestApp {
         let app = web::Data::new(App::build(config, clock.clone()).unwrap());
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let running = server::serve(app, listener).unwrap();
+        let running = server::serve(app.clone(), listener).unwrap();
         let server = running.handle();
         actix_web::rt::spawn(running);
         let http = http();
+        let truth = Truth::default();
+        truth.mount(&capa).await;
         TestApp {
             url,
             capa,
+            truth,
+            app,
             clock,
             http,
             server,
             folder,
         }
+    }
+
+    /// Runs the program beside the service, on the same database and with the same provider.
+    pub async fn command(&self, arguments: &[&str]) -> Output {
+        let mut program = process::program(arguments);
+        program.envs(settings(&self.folder, &self.capa.uri()));
+        let run = actix_web::rt::task::spawn_blocking(move || program.output());
+        run.await.unwrap().unwrap()
     }
 
     /// The folder of the database, and nothing else.
@@ -141,6 +160,7 @@ impl TestApp {
         let answer = ResponseTemplate::new(status).set_body_raw(body.into(), "application/json");
         let link = Mock::given(method("POST")).and(path(LINK_PATH));
         link.respond_with(answer).mount(&self.capa).await;
+        self.truth.mount(&self.capa).await;
     }
 
     /// The provider gives links, from now on.
@@ -149,9 +169,50 @@ impl TestApp {
         self.capa_answers(201, body.to_string()).await;
     }
 
-    /// How many calls the provider has had since it was told what to answer.
+    /// How many calls for a link the provider has had since it was told what to answer.
     pub async fn calls(&self) -> usize {
-        self.capa.received_requests().await.unwrap().len()
+        self.calls_to(LINK_PATH).await
+    }
+
+    /// The same for another path.
+    pub async fn calls_to(&self, path: &str) -> usize {
+        let received = self.capa.received_requests().await.unwrap();
+        received
+            .iter()
+            .filter(|request| request.url.path() == path)
+            .count()
+    }
+
+    /// Makes the looks that are due, until none is; answers how many it made.
+    pub async fn look(&self) -> usize {
+        let mut made = 0;
+        loop {
+            match reconcile::run_once(&self.app, self.clock.now())
+                .await
+                .unwrap()
+            {
+                0 => return made,
+                more => made += more,
+            }
+        }
+    }
+
+    /// Lets time go by, and the service look whenever it would: within seconds for some hours, and for longer times in
+    /// steps that are too short to be a standstill.
+    pub async fn pass(&self, time: Duration) {
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        let longest = if time <= minutes(180) {
+            minutes(1)
+        } else {
+            minutes(20)
+        };
+        let mut left = time;
+        while !left.is_zero() {
+            let step = left.min(longest);
+            self.clock.advance(step);
+            left -= step;
+            self.look().await;
+        }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -180,6 +241,18 @@ impl TestApp {
     pub async fn admin(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path).bearer_auth(ADMIN_KEY))
             .await
+    }
+
+    /// POST in the name of the admin.
+    pub async fn admin_posts(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request(Method::POST, path).bearer_auth(ADMIN_KEY);
+        self.send(request.json(body)).await
+    }
+
+    /// What the admin is told of looks at a user of acme.
+    pub async fn looks(&self, user_id: &str) -> Value {
+        let whole = self.admin(&format!("/v1/admin/users/acme/{user_id}")).await;
+        whole.json()["looks"].clone()
     }
 
     /// POST /v1/kyc/links in the name of a partner.
@@ -352,7 +425,8 @@ pub fn settings(folder: &TempDir, provider: &str) -> Vec<(String, String)> {
     settings
 }
 
-fn config(folder: &TempDir, provider: &str, more: &[(&str, &str)]) -> Config {
+/// The same as checked settings, with these besides.
+pub fn config(folder: &TempDir, provider: &str, more: &[(&str, &str)]) -> Config {
     let mut all: BTreeMap<String, String> = settings(folder, provider).into_iter().collect();
     let more = more.iter();
     all.extend(more.map(|(name, value)| (name.to_string(), value.to_string())));

@@ -1,0 +1,153 @@
+//! `kyc-tracker reconcile`: asks the provider now, beside a service that runs or instead of one.
+//!
+//! It works on the same database and by the same rule, so that it can do no harm to a service that looks at the same users:
+//! the later answer counts. It does not say that the service is alive.
+
+use std::path::Path;
+use std::time::Duration;
+
+use actix_web::rt;
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::app::App;
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, Config};
+use crate::db::looks;
+use crate::db::users::{self, User};
+use crate::kyc::looks::Lane;
+use crate::kyc::verification::Confirm;
+use crate::{catch_up, logging, reconcile};
+
+/// How long to wait for the provider's rate to allow more.
+const REST: Duration = Duration::from_millis(100);
+
+/// About whom to ask.
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true))]
+pub struct Arguments {
+    /// The user with this userId
+    #[arg(long, value_name = "ID", group = "whom")]
+    user: Option<String>,
+    /// Every user
+    #[arg(long, group = "whom")]
+    all: bool,
+    /// The users whom the provider's list of failed webhooks names
+    #[arg(long, group = "whom")]
+    failed: bool,
+    /// Of this partner only; needed for --user where several partners have one with that id
+    #[arg(long, value_name = "ID")]
+    partner: Option<String>,
+}
+
+/// Returns when all have been asked about; what changed is printed.
+pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::load(config, config::process_environment()?)?;
+    logging::init(&config.log);
+    if config.webhooks.confirm == Confirm::Never {
+        bail!("webhooks.confirm is never, so the provider must not be asked");
+    }
+    if let Some(partner) = &arguments.partner
+        && !config.partners.iter().any(|known| known.id == *partner)
+    {
+        bail!("no partner of the configuration is called {partner}");
+    }
+    let app = App::build(config, Clock::system())?;
+    rt::System::new().block_on(async {
+        match &arguments.user {
+            Some(user_id) => one(&app, arguments, user_id).await,
+            None => many(&app, arguments).await,
+        }
+    })
+}
+
+async fn one(app: &App, arguments: &Arguments, user_id: &str) -> anyhow::Result<()> {
+    let (user_id, wanted) = (user_id.to_owned(), arguments.partner.clone());
+    let found = app
+        .db
+        .read(move |conn| users::with_user_id(conn, &user_id))
+        .await?;
+    let of_partner = |user: &User| wanted.as_ref().is_none_or(|wanted| user.partner == *wanted);
+    let found: Vec<User> = found.into_iter().filter(of_partner).collect();
+    let [user] = &found[..] else {
+        match found.len() {
+            0 => bail!("there is no such user"),
+            _ => bail!("several partners have a user with this id: say which with --partner"),
+        }
+    };
+    let place = app
+        .partner_place(&user.partner)
+        .context("the user's partner is not in the configuration")?;
+    let before = user.state().shown();
+    if let Err(error) = reconcile::now(app, place, user, app.clock.now()).await {
+        bail!("{error}: {}", error.detail());
+    }
+    let key = user.id.clone();
+    let user = app.db.read(move |conn| users::by_key(conn, &key)).await?;
+    println!("{before} -> {}", user.state().shown());
+    Ok(())
+}
+
+async fn many(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
+    let now = app.clock.now();
+    let chosen = |id: &str| arguments.partner.as_ref().is_none_or(|wanted| wanted == id);
+    let ids = app.config.partners.iter().map(|partner| partner.id.clone());
+    let partners: Vec<String> = ids.filter(|id| chosen(id)).collect();
+    let opening = if arguments.all {
+        catch_up::Scope::Everybody
+    } else {
+        catch_up::Scope::Failed
+    };
+    let opened = partners.clone();
+    let behind = app
+        .db
+        .write(move |conn| {
+            for partner in &opened {
+                catch_up::open(conn, partner, opening, Timestamp(0), now)?;
+            }
+            crate::db::catch_ups::all(conn)
+        })
+        .await?;
+    catch_up::adopt(app, behind);
+    let mut looks = 0;
+    loop {
+        let made = reconcile::step(app, app.clock.now()).await?;
+        looks += made;
+        if made > 0 {
+            continue;
+        }
+        if !is_open(app, &partners).await? {
+            break;
+        }
+        tokio::time::sleep(REST).await;
+    }
+    println!("Looked {looks} times.");
+    Ok(())
+}
+
+/// Whether anybody has still to be asked about.
+async fn is_open(app: &App, partners: &[String]) -> anyhow::Result<bool> {
+    let now = app.clock.now();
+    for partner in partners {
+        let place = app.partner_place(partner);
+        let place = place.context("a partner is not in the configuration")?;
+        if let Some(wait) = reconcile::closed(app, place) {
+            let seconds = wait.as_secs() + 1;
+            bail!(
+                "the provider fails or refuses the key of {partner}; try again in {seconds} s. What is open stays open: a running service goes on with it at its next start"
+            );
+        }
+        if catch_up::under_way(app, place).is_some() {
+            return Ok(true);
+        }
+        let partner = partner.clone();
+        let named = app
+            .db
+            .read(move |conn| looks::due(conn, &partner, Lane::News, now, 1))
+            .await?;
+        if !named.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,372 @@
+//! Looks at the provider and lets its answers settle what webhooks left open.
+//!
+//! A look is taken in two writes with the call between them: [`begin`] takes a ticket, [`settle`] puts the answer in its
+//! place by the rule in [`crate::kyc::looks`]. A crash in between loses nothing, because the look stays due until it is
+//! settled. [`run_once`] makes the looks that are due; [`now`] makes one that somebody waits for. What happens after a
+//! standstill is in [`crate::catch_up`].
+
+mod schedule;
+mod settle;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::web;
+use futures_util::future::join_all;
+use tokio::sync::{Notify, watch as channel};
+
+use crate::app::App;
+use crate::capa;
+use crate::capa::gate::Gate;
+use crate::catch_up::{self, Ledger};
+use crate::clock::Timestamp;
+use crate::config::{self, Config};
+use crate::db;
+use crate::db::catch_ups::CatchUp;
+use crate::db::looks;
+use crate::db::users::User;
+use crate::error::{Code, Error};
+use crate::kyc::looks::Lane;
+use crate::kyc::verification::Confirm;
+
+pub use schedule::{hint, next_attempt, overruled, watch};
+pub use settle::{Look, Settlement, begin, note, settle};
+
+/// So many looks of one partner are on their way at a time.
+const AT_ONCE: usize = 16;
+/// How long the loop rests when nothing was due and nobody wakes it.
+const REST: Duration = Duration::from_millis(500);
+/// Somebody who asks again within this time gets what the look before found.
+const ASKED_SPACING: Duration = Duration::from_secs(5);
+/// After so many changes in a row of which no webhook spoke, our address is probably not known to the provider.
+const UNHEARD: u32 = 3;
+
+/// What looks share while the service runs: nothing of it must outlive the process.
+pub struct Lookout {
+    accounts: Vec<Mutex<Account>>,
+    /// The users who are being looked at; whoever waits for such a look waits for the channel to close.
+    running: Mutex<HashMap<String, channel::Receiver<()>>>,
+    wake: Notify,
+    /// When the service last wrote down that it is alive.
+    pub(crate) beaten_at: Mutex<Option<Timestamp>>,
+}
+
+/// One partner's account at the provider.
+pub(crate) struct Account {
+    pub(crate) gate: Gate,
+    pub(crate) catch_up: Option<CatchUp>,
+    pub(crate) ledger: Ledger,
+    /// Changes since the last webhook of which no webhook spoke.
+    unheard: u32,
+}
+
+impl Lookout {
+    /// One that has seen nothing yet.
+    pub fn new(config: &Config) -> Lookout {
+        let account = |_| {
+            Mutex::new(Account {
+                gate: Gate::new(config.looks.per_second),
+                catch_up: None,
+                ledger: Ledger::default(),
+                unheard: 0,
+            })
+        };
+        Lookout {
+            accounts: config.partners.iter().map(account).collect(),
+            running: Mutex::default(),
+            wake: Notify::new(),
+            beaten_at: Mutex::default(),
+        }
+    }
+
+    /// Lets the loop look at once, because a webhook has come.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Notes that webhooks of the partner arrive.
+    pub fn heard(&self, place: usize) {
+        self.account(place).unheard = 0;
+    }
+
+    /// Whether changes of the partner's users are learnt only by looking.
+    pub fn is_unheard(&self, place: usize) -> bool {
+        self.account(place).unheard >= UNHEARD
+    }
+
+    /// The account of the partner at that place of the configuration. No change is made in two steps that could panic
+    /// between, so poison is ignored.
+    pub(crate) fn account(&self, place: usize) -> MutexGuard<'_, Account> {
+        self.accounts[place]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims a user for a look; if one is under way, gives what ends with it.
+    fn claim(&self, key: &str) -> Result<Claim<'_>, channel::Receiver<()>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.entry(key.to_owned()) {
+            Entry::Occupied(look) => Err(look.get().clone()),
+            Entry::Vacant(place) => {
+                let (end, ended) = channel::channel(());
+                place.insert(ended);
+                Ok(Claim {
+                    lookout: self,
+                    key: key.to_owned(),
+                    _end: end,
+                })
+            }
+        }
+    }
+}
+
+/// A user who is looked at by nobody else until this is dropped.
+struct Claim<'a> {
+    lookout: &'a Lookout,
+    key: String,
+    _end: channel::Sender<()>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let running = self.lookout.running.lock();
+        running
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+    }
+}
+
+/// Begins to look at whoever is due, until the handle is aborted. A look that is cut off stays due.
+pub fn start(app: web::Data<App>) -> actix_web::rt::task::JoinHandle<()> {
+    actix_web::rt::spawn(async move { run(&app).await })
+}
+
+async fn run(app: &App) {
+    let mut failing = false;
+    loop {
+        match run_once(app, app.clock.now()).await {
+            Ok(looks) if looks > 0 => continue,
+            Ok(_) => failing = false,
+            Err(error) if !failing => {
+                log::error!(error:% = error; "Looks cannot be written down. They stay due.");
+                failing = true;
+            }
+            Err(_) => {}
+        }
+        let _ = tokio::time::timeout(REST, app.lookout.wake.notified()).await;
+    }
+}
+
+/// Makes the looks that are due now, as far as the provider may be asked; answers how many it made. Never makes any where
+/// `webhooks.confirm` is `never`.
+///
+/// # Errors
+/// When the store fails; the looks stay due.
+pub async fn run_once(app: &App, now: Timestamp) -> Result<usize, db::Error> {
+    if app.config.webhooks.confirm == Confirm::Never {
+        catch_up::forget(app).await?;
+        return Ok(0);
+    }
+    catch_up::beat(app, now).await?;
+    step(app, now).await
+}
+
+/// [`run_once`] without saying that the service is alive: for a command that works beside it.
+pub(crate) async fn step(app: &App, now: Timestamp) -> Result<usize, db::Error> {
+    let places = 0..app.config.partners.len();
+    let steps = join_all(places.map(|place| step_of(app, place, now))).await;
+    let mut looks = 0;
+    for step in steps {
+        looks += step?;
+    }
+    Ok(looks)
+}
+
+async fn step_of(app: &App, place: usize, now: Timestamp) -> Result<usize, db::Error> {
+    let mut claims: Vec<Claim<'_>> = Vec::new();
+    for lane in Lane::ALL {
+        let free = free(app, place, lane, now, AT_ONCE - claims.len());
+        let due = due(app, place, lane, now, free).await?;
+        // Whoever is being looked at already is left out.
+        let claimed = due.iter().filter_map(|key| app.lookout.claim(key).ok());
+        let before = claims.len();
+        claims.extend(claimed.take(free));
+        app.lookout
+            .account(place)
+            .gate
+            .take(lane, claims.len() - before, now);
+    }
+    catch_up::read_ledger(app, place, now).await?;
+    let free = free(app, place, Lane::Sweep, now, AT_ONCE - claims.len());
+    let further = catch_up::next(app, place, free).await?;
+    app.lookout
+        .account(place)
+        .gate
+        .take(Lane::Sweep, further.len(), now);
+    claims.extend(further.iter().filter_map(|key| app.lookout.claim(key).ok()));
+    if claims.is_empty() {
+        return Ok(0);
+    }
+    let keys: Vec<String> = claims.iter().map(|claim| claim.key.clone()).collect();
+    let begun = app.db.write(move |conn| begin(conn, &keys, now)).await?;
+    let looks = begun.into_iter().map(|look| finish(app, place, look));
+    for settled in join_all(looks).await {
+        // What the provider would not do has been learnt from already; the looks stay due.
+        let _: Result<(), capa::client::Error> = settled?;
+    }
+    Ok(claims.len())
+}
+
+fn free(app: &App, place: usize, lane: Lane, now: Timestamp, wanted: usize) -> usize {
+    app.lookout.account(place).gate.free(lane, now, wanted)
+}
+
+async fn due(
+    app: &App,
+    place: usize,
+    lane: Lane,
+    now: Timestamp,
+    free: usize,
+) -> Result<Vec<String>, db::Error> {
+    if free == 0 {
+        return Ok(Vec::new());
+    }
+    let partner = app.config.partners[place].id.clone();
+    // Those under way are still due, so that many more rows are fetched.
+    let limit = i64::try_from(free + AT_ONCE).unwrap_or(i64::MAX);
+    app.db
+        .read(move |conn| looks::due(conn, &partner, lane, now, limit))
+        .await
+}
+
+/// Looks at one user because somebody waits for it, unless the provider has confirmed the status since `since`. Callers
+/// who ask at the same time share one look.
+///
+/// # Errors
+/// When the provider or the store fails; the user then stays as it is.
+pub async fn now(app: &App, place: usize, user: &User, since: Timestamp) -> Result<(), Error> {
+    if app.config.webhooks.confirm == Confirm::Never {
+        let never = "The provider is never asked: webhooks.confirm is never.";
+        return Err(Error::new(Code::BadRequest, never));
+    }
+    loop {
+        let claim = app.lookout.claim(&user.id);
+        let key = user.id.clone();
+        let memory = app.db.read(move |conn| looks::of(conn, &key)).await?;
+        let now = app.clock.now();
+        let just_looked = memory.failures == 0
+            && memory
+                .looked_at
+                .is_some_and(|at| now.since(at) < ASKED_SPACING);
+        let confirmed = memory.confirmed_at.is_some_and(|at| at >= since);
+        let _claim = match claim {
+            Ok(_) if confirmed || just_looked => return Ok(()),
+            Ok(claim) => claim,
+            Err(mut ended) => {
+                // An error says that the look has ended, which is what is waited for.
+                let _ = ended.changed().await;
+                continue;
+            }
+        };
+        admit(app, place, now)?;
+        let key = user.id.clone();
+        let begun = app.db.write(move |conn| begin(conn, &[key], now)).await?;
+        for look in begun {
+            finish(app, place, look).await?.map_err(Error::from_look)?;
+        }
+        return Ok(());
+    }
+}
+
+/// For how long it makes no sense to ask the provider about the users of the partner at that place, if so.
+pub fn closed(app: &App, place: usize) -> Option<Duration> {
+    app.lookout.account(place).gate.closed(app.clock.now())
+}
+
+/// Somebody who waits is let through as long as the rate allows, and told when to come again where it does not.
+fn admit(app: &App, place: usize, now: Timestamp) -> Result<(), Error> {
+    let mut account = app.lookout.account(place);
+    if let Some(wait) = account.gate.closed(now) {
+        return Err(Error::provider_closed(wait));
+    }
+    if account.gate.lend(now) {
+        Ok(())
+    } else {
+        Err(Error::provider_busy())
+    }
+}
+
+/// Asks the provider and puts its answer in its place.
+async fn finish(
+    app: &App,
+    place: usize,
+    look: Look,
+) -> Result<Result<(), capa::client::Error>, db::Error> {
+    let key = &app.config.partners[place].provider_api_key;
+    let answer = app.capa.details(key, &look.user_id).await;
+    let now = app.clock.now();
+    let failed = {
+        let learnt = answer.as_ref().map(|_| ());
+        app.lookout
+            .account(place)
+            .gate
+            .learn(learnt, &look.key, now);
+        answer.as_ref().err().map(ToString::to_string)
+    };
+    let (answer, error) = match answer {
+        Ok(details) => (Some(details), None),
+        Err(error) => (None, Some(error)),
+    };
+    if let Some(reason) = failed {
+        log::debug!(user_key = look.key, reason; "A look was not answered.");
+    }
+    let settled = app
+        .db
+        .write(move |conn| match answer {
+            Some(details) => settle(conn, &look, details.as_ref(), now),
+            None => settle::unanswered(conn, &look, now).map(|()| Settlement::Unusable),
+        })
+        .await?;
+    report(app, place, settled);
+    Ok(match error {
+        Some(error) => Err(error),
+        None => Ok(()),
+    })
+}
+
+fn report(app: &App, place: usize, settled: Settlement) {
+    let Settlement::Moved { heard: false } = settled else {
+        return;
+    };
+    let unheard = {
+        let mut account = app.lookout.account(place);
+        account.unheard += 1;
+        account.unheard
+    };
+    if unheard >= UNHEARD && (unheard == UNHEARD || unheard.is_power_of_two()) {
+        let partner = &app.config.partners[place].id;
+        log::warn!(partner, changes = unheard; "Changes are learnt only by looking: the provider probably does not know our webhook address. See `kyc-tracker webhook register`.");
+    }
+}
+
+/// Notes the latest session that the provider knows before the first link of a further attempt is asked for: what it
+/// answers about that session later says nothing about this attempt.
+///
+/// # Errors
+/// When the provider or the store fails. No link must be asked for then, because its session could not be told apart.
+pub async fn note_session(app: &App, partner: &config::Partner, user: &User) -> Result<(), Error> {
+    let found = app
+        .capa
+        .details(&partner.provider_api_key, &user.user_id)
+        .await?;
+    let Some(details) = found else {
+        return Ok(());
+    };
+    let user = user.clone();
+    app.db
+        .write(move |conn| note(conn, &user, &details))
+        .await?;
+    Ok(())
+}
