@@ -8,6 +8,10 @@ check:
 demo *args:
     cargo run --release -- demo {{args}}
 
+# Everything goes wrong, then each promise is called kept or broken.
+chaos *args:
+    cargo run --release -- chaos {{args}}
+
 # The tests whose names contain `filter`.
 test filter="":
     cargo test --locked {{filter}}

@@ -1,5 +1,6 @@
 //! The commands. Exit codes: 0 done, 1 failed, 2 wrong use or unusable configuration.
 
+mod chaos;
 mod check_config;
 mod demo;
 mod key;
@@ -34,6 +35,8 @@ enum Command {
     Serve,
     /// Run the service and a sandbox provider together, with throw-away keys; needs no account and no settings.
     Demo(demo::Arguments),
+    /// Let everything go wrong between the service and a sandbox provider, then say which promises were kept.
+    Chaos(chaos::Arguments),
     /// Run the sandbox provider alone, for the partners of the settings.
     Sandbox(sandbox::Arguments),
     /// Ask the provider now where users stand.
@@ -57,6 +60,10 @@ pub fn run() -> ExitCode {
     let done = match &arguments.command {
         Command::Serve => serve::run(config),
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Chaos(arguments) => match chaos::run(arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Sandbox(arguments) => sandbox::run(config, arguments),
         Command::Reconcile(arguments) => reconcile::run(config, arguments),
         Command::Why(arguments) => why::run(config, arguments),

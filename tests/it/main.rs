@@ -12,6 +12,7 @@ mod support;
 
 mod acts;
 mod admin;
+mod chaos;
 mod commands;
 mod errors;
 mod links;
