@@ -26,6 +26,8 @@ pub mod issue;
 pub mod kyc;
 pub mod logging;
 pub mod overrule;
+#[cfg(test)]
+mod proofs;
 pub mod reconcile;
 pub mod web;
 pub mod why;
