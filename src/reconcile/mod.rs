@@ -305,22 +305,17 @@ async fn finish(
     look: Look,
 ) -> Result<Result<(), capa::client::Error>, db::Error> {
     let key = &app.config.partners[place].provider_api_key;
-    let answer = app.capa.details(key, &look.user_id).await;
+    let (answer, done) = match app.capa.details(key, &look.user_id).await {
+        Ok(details) => (Some(details), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
     let now = app.clock.now();
-    let failed = {
-        let learnt = answer.as_ref().map(|_| ());
-        app.lookout
-            .account(place)
-            .gate
-            .learn(learnt, &look.key, now);
-        answer.as_ref().err().map(ToString::to_string)
-    };
-    let (answer, error) = match answer {
-        Ok(details) => (Some(details), None),
-        Err(error) => (None, Some(error)),
-    };
-    if let Some(reason) = failed {
-        log::debug!(user_key = look.key, reason; "A look was not answered.");
+    app.lookout
+        .account(place)
+        .gate
+        .learn(done.as_ref().copied(), &look.key, now);
+    if let Err(error) = &done {
+        log::debug!(user_key = look.key, reason:% = error; "A look was not answered.");
     }
     let settled = app
         .db
@@ -330,10 +325,7 @@ async fn finish(
         })
         .await?;
     report(app, place, settled);
-    Ok(match error {
-        Some(error) => Err(error),
-        None => Ok(()),
-    })
+    Ok(done)
 }
 
 fn report(app: &App, place: usize, settled: Settlement) {

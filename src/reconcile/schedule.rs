@@ -32,6 +32,7 @@ pub fn hint(
     if before.state() != after.state() {
         hinted.due_at = Some(now);
         hinted.lane = Lane::News;
+        hinted.failures = 0;
     } else if memory.due_at.is_none_or(|due| due > soonest) {
         hinted.due_at = Some(soonest);
         hinted.lane = Lane::Repeat;

@@ -83,6 +83,10 @@ pub fn settle(
 ) -> QueryResult<Settlement> {
     let user = users::by_key(conn, &look.key)?;
     let before = looks::of(conn, &look.key)?;
+    // The rule says so too, but the session of such an answer must not be taken for one of this attempt either.
+    if look.ticket.number <= before.applied_ticket {
+        return Ok(Settlement::Fenced);
+    }
     let (answer, word) = match read(conn, &user, details)? {
         Ok(read) => read,
         Err(unusable) => {
@@ -228,5 +232,47 @@ pub fn note(conn: &mut Conn, user: &User, details: &Details) -> QueryResult<()> 
     match whose(Some(session), None, known) {
         Whose::Outdated => Ok(()),
         _ => attempts::note(conn, &user.id, user.attempt - 1, session),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::db::in_memory;
+    use crate::db::users::NewUser;
+    use crate::kyc::verification::State;
+    use crate::reconcile::next_attempt;
+
+    #[test]
+    fn an_answer_from_before_the_attempt_leaves_no_session_behind() {
+        let (mut conn, clock) = (in_memory(), Clock::driven(Timestamp(1_800_000_000_000_000)));
+        let (conn, now) = (&mut conn, clock.now());
+        let new = NewUser {
+            id: clock.id(),
+            partner: "acme",
+            user_id: "u1",
+            external_user_id: "u1",
+            country: "DO",
+            redirect_uri: None,
+        };
+        let user = transitions::register(conn, &new, now).unwrap();
+        let look = begin(conn, std::slice::from_ref(&user.id), now).unwrap();
+        let opened = State::opened(2);
+        let user = transitions::record(conn, &user, opened, Cause::Link, now).unwrap();
+        next_attempt(conn, &user, now).unwrap();
+        let linked = User {
+            link_created_at: Some(now),
+            ..user.clone()
+        };
+        transitions::touch(conn, &user, linked, now).unwrap();
+        let details = Details {
+            result: Some("APPROVED".to_owned()),
+            session_id: Some("s1".to_owned()),
+            ..Details::default()
+        };
+        let settled = settle(conn, &look[0], Some(&details), now).unwrap();
+        assert_eq!(settled, Settlement::Fenced);
+        assert_eq!(attempts::of_user(conn, &user.id).unwrap(), []);
     }
 }
