@@ -34,7 +34,7 @@ enum Looking {
     Always,
     /// One is on its way over every event: answered before it, put in its place after it.
     Across,
-    /// The same, and a look after the event is answered before that one.
+    /// The same, and a look after the event, which sees the latest, is answered before that one.
     Crossing,
     /// When they are due.
     WhenDue,
@@ -165,7 +165,8 @@ impl Search {
         }
         world.deliver(who, event);
         match self.looking {
-            Looking::Always | Looking::Crossing => world.look(who, outdated),
+            Looking::Always => world.look(who, outdated),
+            Looking::Crossing => world.look(who, false),
             Looking::WhenDue => world.pass(Duration::from_secs(12), outdated),
             Looking::Across | Looking::Afterwards => {}
         }

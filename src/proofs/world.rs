@@ -249,10 +249,11 @@ impl World {
         if moved && ticket < counted {
             self.wrong = Some("moved by a look after a later one had been answered");
         }
-        if moved && answered.attempt != user.attempt {
-            self.wrong = Some("moved by a look begun in an earlier attempt");
+        let counts = !matches!(settled, Settlement::Unusable | Settlement::Fenced);
+        if counts && answered.attempt != user.attempt {
+            self.wrong = Some("a look begun in an earlier attempt counted");
         }
-        if settled != Settlement::Unusable {
+        if counts {
             self.people[who].counted = counted.max(ticket);
         }
         self.watch(who);
