@@ -142,13 +142,12 @@ fn event(conn: &mut Conn, user: &User, target: Status, signature: &[u8]) -> Quer
     // Nothing can have been seen before the first attempt, which spares most deliveries the look.
     let taken_back = target.is_final() && !user.status.is_final();
     let before = user.attempt + i64::from(taken_back);
-    let seen_in_earlier_attempt =
+    let seen_before =
         before > 1 && deliveries::seen_before_attempt(conn, &user.id, before, signature)?;
-    let distinguishable =
-        seen_in_earlier_attempt && attempts::knows_one_before(conn, &user.id, user.attempt)?;
+    let distinguishable = seen_before && attempts::knows_one_before(conn, &user.id, user.attempt)?;
     Ok(Event {
         target,
-        seen_in_earlier_attempt,
+        seen_before,
         distinguishable,
     })
 }

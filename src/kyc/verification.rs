@@ -68,7 +68,7 @@ pub struct Event {
     pub target: Status,
     /// Whether this exact signature was received in an earlier attempt of the user, or in this one before the provider
     /// took that verdict back: then it may be a late repeat, a replay, or the same thing truly happening again.
-    pub seen_in_earlier_attempt: bool,
+    pub seen_before: bool,
     /// Whether a look can tell these apart, because the provider's session of an earlier attempt is known.
     pub distinguishable: bool,
 }
@@ -140,7 +140,7 @@ pub fn fold(state: State, event: Event, confirm: Confirm) -> (State, Outcome) {
     if target.rank() < oldest_news {
         return (state, Outcome::Stale);
     }
-    let may_be_old = event.seen_in_earlier_attempt && (target.is_final() || event.distinguishable);
+    let may_be_old = event.seen_before && (target.is_final() || event.distinguishable);
     let doubtful = settled || may_be_old;
     match confirm {
         Confirm::Never if doubtful => (state, Outcome::Stale),
@@ -220,7 +220,7 @@ mod tests {
     fn fresh(target: Status) -> Event {
         Event {
             target,
-            seen_in_earlier_attempt: false,
+            seen_before: false,
             distinguishable: false,
         }
     }
@@ -228,7 +228,7 @@ mod tests {
     fn seen(target: Status) -> Event {
         Event {
             target,
-            seen_in_earlier_attempt: true,
+            seen_before: true,
             distinguishable: false,
         }
     }
@@ -376,13 +376,13 @@ mod tests {
 
     fn any_event() -> impl Strategy<Value = Event> {
         let target = prop::sample::select(vec![Submitted, InReview, Verified, Rejected]);
-        (target, any::<bool>(), any::<bool>()).prop_map(
-            |(target, seen_in_earlier_attempt, distinguishable)| Event {
+        (target, any::<bool>(), any::<bool>()).prop_map(|(target, seen_before, distinguishable)| {
+            Event {
                 target,
-                seen_in_earlier_attempt,
+                seen_before,
                 distinguishable,
-            },
-        )
+            }
+        })
     }
 
     fn any_confirm() -> impl Strategy<Value = Confirm> {
@@ -435,7 +435,7 @@ mod tests {
         ) {
             let mut state = before;
             for event in events {
-                (state, _) = fold(state, Event { seen_in_earlier_attempt: true, ..event }, confirm);
+                (state, _) = fold(state, Event { seen_before: true, ..event }, confirm);
             }
             prop_assert!(state.status == before.status || !state.status.is_final());
         }

@@ -1,6 +1,6 @@
 //! Looks at the provider and lets its answers settle what webhooks left open.
 //!
-//! A look is taken in two writes with the call between them: [`begin`] takes a ticket, [`settle`] puts the answer in its
+//! A look is taken in two writes with the call between them: [`begin`] takes a ticket, [`settle()`] puts the answer in its
 //! place by the rule in [`crate::kyc::looks`]. A crash in between loses nothing, because the look stays due until it is
 //! settled. [`run_once`] makes the looks that are due; [`now`] makes one that somebody waits for. What happens after a
 //! standstill is in [`crate::catch_up`].

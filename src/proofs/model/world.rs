@@ -171,12 +171,12 @@ impl World {
             }
             let new = Event {
                 target,
-                seen_in_earlier_attempt: false,
+                seen_before: false,
                 distinguishable: false,
             };
             let again = Event {
                 target,
-                seen_in_earlier_attempt: true,
+                seen_before: true,
                 distinguishable: self.earlier_session.is_some(),
             };
             events.push(new);
