@@ -9,7 +9,8 @@ use actix_web::{HttpResponse, HttpServer, web};
 use kyc_tracker::app::App;
 use kyc_tracker::clock::{Clock, Timestamp};
 use kyc_tracker::db::transitions::{self, Cause};
-use kyc_tracker::db::users::{self, NewUser};
+use kyc_tracker::db::users::{self, NewUser, User};
+use kyc_tracker::db::{Conn, QueryResult};
 use kyc_tracker::kyc::status::Status;
 use kyc_tracker::kyc::verification::State;
 use kyc_tracker::reconcile;
@@ -101,21 +102,25 @@ fn start(folder: &TempDir, provider: &str, clock: &Clock) -> App {
     App::build(config(folder, provider, &[]), clock.clone()).unwrap()
 }
 
+/// Registers one person of acme, as pending and without a time for a look.
+fn register(conn: &mut Conn, clock: &Clock, id: &str) -> QueryResult<User> {
+    let new = NewUser {
+        id: clock.id(),
+        partner: ACME.id,
+        user_id: id,
+        external_user_id: id,
+        country: "DO",
+        redirect_uri: None,
+    };
+    transitions::register(conn, &new, clock.now())
+}
+
 /// Registers everybody, as verified and looked at a moment ago.
 async fn populate(app: &App) {
     let clock = app.clock.clone();
     let populated = app.db.write(move |conn| {
         for number in 0..USERS {
-            let id = format!("user-{number}");
-            let new = NewUser {
-                id: clock.id(),
-                partner: ACME.id,
-                user_id: &id,
-                external_user_id: &id,
-                country: "DO",
-                redirect_uri: None,
-            };
-            let user = transitions::register(conn, &new, clock.now())?;
+            let user = register(conn, &clock, &format!("user-{number}"))?;
             let verified = State {
                 status: Status::Verified,
                 ..user.state()
@@ -212,4 +217,27 @@ async fn after_a_standstill_without_the_providers_list_everybody_is_right_within
         one_second(&app).await;
     }
     assert_eq!(kyc_tracker::catch_up::under_way(&app, 0), None);
+}
+
+#[actix_web::test]
+async fn who_was_registered_while_the_provider_was_never_asked_is_taken_up_when_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = web::Data::new(Provider::default());
+    provider.rejected.lock().unwrap().push("u1".to_owned());
+    let url = serve(provider);
+    let clock = Clock::driven("2026-11-23T19:20:00Z".parse::<Timestamp>().unwrap());
+    let app = start(&folder, &url, &clock);
+    one_second(&app).await;
+    drop(app);
+    let never = config(&folder, &url, &[("KYC__WEBHOOKS__CONFIRM", "never")]);
+    let app = App::build(never, clock.clone()).unwrap();
+    let forgotten = clock.clone();
+    let registered = app.db.write(move |conn| register(conn, &forgotten, "u1"));
+    registered.await.unwrap();
+    one_second(&app).await;
+    assert_eq!(rejected(&app).await, 0);
+    drop(app);
+    let app = start(&folder, &url, &clock);
+    one_second(&app).await;
+    assert_eq!(rejected(&app).await, 1);
 }
