@@ -5,7 +5,6 @@
 //! at a rate of its own. Where that has got to is on the disk, so that a restart goes on there.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -45,10 +44,7 @@ pub(crate) struct Ledger {
 /// # Errors
 /// When the store fails.
 pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
-    let beaten_at = {
-        let beaten_at = app.lookout.beaten_at.lock();
-        *beaten_at.unwrap_or_else(PoisonError::into_inner)
-    };
+    let beaten_at = *app.lookout.beaten_at();
     if beaten_at.is_some_and(|at| now.since(at) < BEAT) {
         return Ok(());
     }
@@ -72,10 +68,7 @@ pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
             catch_ups::all(conn)
         })
         .await?;
-    *app.lookout
-        .beaten_at
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(now);
+    *app.lookout.beaten_at() = Some(now);
     adopt(app, behind);
     Ok(())
 }
@@ -86,16 +79,12 @@ pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
 /// # Errors
 /// When the store fails.
 pub(crate) async fn forget(app: &App) -> Result<(), db::Error> {
-    let beaten_at = || {
-        let beaten_at = app.lookout.beaten_at.lock();
-        beaten_at.unwrap_or_else(PoisonError::into_inner)
-    };
-    let known = beaten_at().is_some();
+    let known = app.lookout.beaten_at().is_some();
     if !known {
         app.db
             .write(|conn| db::forget_heartbeat(conn, NAME))
             .await?;
-        *beaten_at() = Some(app.clock.now());
+        *app.lookout.beaten_at() = Some(app.clock.now());
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Takes in a signed webhook: stores it and folds it into its user, in one transaction.
 //!
-//! Whatever becomes of a KYC delivery, it is a hint to look at the provider. The caller acknowledges only after the commit, because the provider never sends again what was acknowledged
+//! Whatever becomes of a KYC delivery, it is a hint to look at the provider. The caller acknowledges only after the commit,
+//! because the provider never sends again what was acknowledged
 //! (`reference/webhooknotificationpartnerv2controller_retrynotification`).
 
 use crate::capa::payload;

@@ -153,10 +153,9 @@ pub(crate) fn begin(
     transitions::touch(conn, &user, asked_for, now).map(Begun::Ask)
 }
 
-/// Whether the link will be the first of a further attempt. A link made before this one would have a session of this
-/// attempt.
+/// Whether the latest session is to be noted first; once a link has been made, the latest one may be of this attempt.
 pub(crate) fn needs_session_noted(user: &User, confirm: Confirm) -> bool {
-    user.attempt > 1 && user.link_created_at.is_none() && confirm != Confirm::Never
+    user.awaits_its_first_link() && confirm != Confirm::Never
 }
 
 fn taken() -> Begun {

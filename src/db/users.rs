@@ -67,6 +67,11 @@ impl User {
             overridden: self.overridden,
         }
     }
+
+    /// Whether this is a further attempt whose first link has not been made: then no session of the provider's can be of it.
+    pub fn awaits_its_first_link(&self) -> bool {
+        self.attempt > 1 && self.link_created_at.is_none()
+    }
 }
 
 /// A user to be registered, at the beginning of attempt 1.

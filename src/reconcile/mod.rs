@@ -50,7 +50,7 @@ pub struct Lookout {
     running: Mutex<HashMap<String, channel::Receiver<()>>>,
     wake: Notify,
     /// When the service last wrote down that it is alive.
-    pub(crate) beaten_at: Mutex<Option<Timestamp>>,
+    beaten_at: Mutex<Option<Timestamp>>,
 }
 
 /// One partner's account at the provider.
@@ -94,6 +94,13 @@ impl Lookout {
     /// Whether changes of the partner's users are learnt only by looking.
     pub fn is_unheard(&self, place: usize) -> bool {
         self.account(place).unheard >= UNHEARD
+    }
+
+    /// When the service last wrote down that it is alive; a time alone, so poison is ignored.
+    pub(crate) fn beaten_at(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.beaten_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The account of the partner at that place of the configuration. No change is made in two steps that could panic

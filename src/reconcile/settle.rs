@@ -168,8 +168,8 @@ fn read(
     if details.reference_id.as_ref().is_some_and(other) {
         return Ok(Err(Unusable("it is about another user", None)));
     }
-    // Until its link is made no session can be of a further attempt, and the one before may not be noted yet.
-    if user.attempt > 1 && user.link_created_at.is_none() {
+    // The session of the attempt before may not be noted yet.
+    if user.awaits_its_first_link() {
         return Ok(Ok((nothing, None)));
     }
     let known = attempts::of_user(conn, &user.id)?;
