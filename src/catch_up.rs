@@ -14,7 +14,7 @@ use crate::capa;
 use crate::capa::notifications::{LOST, PAGE};
 use crate::clock::Timestamp;
 use crate::db::catch_ups::{self, CatchUp};
-use crate::db::{self, heartbeat, last_heartbeat, looks};
+use crate::db::{self, heartbeats, looks};
 use crate::kyc::looks::Lane;
 
 /// The heartbeat of looks.
@@ -52,8 +52,8 @@ pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
     let behind = app
         .db
         .write(move |conn| {
-            let last = last_heartbeat(conn, NAME)?;
-            heartbeat(conn, NAME, now)?;
+            let last = heartbeats::last(conn, NAME)?;
+            heartbeats::beat(conn, NAME, now)?;
             if last.is_none() {
                 for partner in &partners {
                     looks::take_up(conn, partner, now)?;
@@ -81,9 +81,7 @@ pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
 pub(crate) async fn forget(app: &App) -> Result<(), db::Error> {
     let known = app.lookout.beaten_at().is_some();
     if !known {
-        app.db
-            .write(|conn| db::forget_heartbeat(conn, NAME))
-            .await?;
+        app.db.write(|conn| heartbeats::forget(conn, NAME)).await?;
         *app.lookout.beaten_at() = Some(app.clock.now());
     }
     Ok(())

@@ -43,11 +43,12 @@ pub enum Code {
     ProviderUnavailable,
     ProviderRateLimited,
     StoreUnavailable,
+    Overloaded,
 }
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 24] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -71,6 +72,7 @@ impl Code {
         Code::ProviderUnavailable,
         Code::ProviderRateLimited,
         Code::StoreUnavailable,
+        Code::Overloaded,
     ];
 
     /// The HTTP status, the stable code and the title.
@@ -135,6 +137,7 @@ impl Code {
                 (503, "provider_rate_limited", "The provider limits the rate")
             }
             Code::StoreUnavailable => (503, "store_unavailable", "The store is not available"),
+            Code::Overloaded => (503, "overloaded", "There is too much to do"),
         }
     }
 
@@ -176,6 +179,8 @@ struct Parts {
     faults: Vec<Fault>,
     provider: Option<ProviderSays>,
     allow: Option<&'static str>,
+    /// What ails the store, for whoever runs the service.
+    reason: Option<&'static str>,
     /// For the log only.
     source: Option<String>,
 }
@@ -205,6 +210,7 @@ impl Error {
             faults: Vec::new(),
             provider: None,
             allow: None,
+            reason: None,
             source: None,
         }))
     }
@@ -240,6 +246,24 @@ impl Error {
     pub fn provider_busy() -> Error {
         let mut answer = Error::new(Code::ProviderRateLimited, STATUS_STAYS);
         answer.0.retry_after = Some(1);
+        answer
+    }
+
+    /// More is asked of us at once than we take on.
+    pub fn overloaded() -> Error {
+        let mut answer = Error::new(
+            Code::Overloaded,
+            "Nothing was changed. Send it again in a moment.",
+        );
+        answer.0.retry_after = Some(1);
+        answer
+    }
+
+    /// The store takes no writes; says what ails it.
+    pub fn not_ready(error: db::Error) -> Error {
+        let reason = error.trouble().as_str();
+        let mut answer = Error::from(error);
+        answer.0.reason = Some(reason).filter(|_| answer.0.code == Code::StoreUnavailable);
         answer
     }
 
@@ -286,6 +310,7 @@ impl Error {
                 })
                 .collect(),
             provider: self.0.provider.as_ref(),
+            reason: self.0.reason,
         };
         serde_json::to_string(&problem).unwrap_or_default()
     }
@@ -318,6 +343,8 @@ struct Problem<'a> {
     errors: Vec<FaultBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a ProviderSays>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -384,16 +411,21 @@ pub struct Written(pub Error);
 
 impl From<db::Error> for Error {
     fn from(error: db::Error) -> Error {
-        let code = match error {
-            db::Error::Unavailable(_) => Code::StoreUnavailable,
-            db::Error::Misused(_) => Code::InternalError,
-        };
-        let detail = match code {
-            Code::StoreUnavailable => "Nothing was changed. Send it again later.",
-            _ => "Nothing was changed. Tell us the requestId.",
+        let (code, detail, retry_after) = match error {
+            db::Error::Overloaded => return Error::overloaded(),
+            db::Error::Unavailable(..) => (
+                Code::StoreUnavailable,
+                "Nothing was changed. Send it again later.",
+                Some(STORE_RETRY),
+            ),
+            db::Error::Misused(_) => (
+                Code::InternalError,
+                "Nothing was changed. Tell us the requestId.",
+                None,
+            ),
         };
         let mut answer = Error::new(code, detail);
-        answer.0.retry_after = (code == Code::StoreUnavailable).then_some(STORE_RETRY);
+        answer.0.retry_after = retry_after;
         answer.0.source = Some(error.to_string());
         answer
     }
@@ -465,14 +497,16 @@ mod tests {
 
     #[test]
     fn every_503_says_when_to_come_again() {
-        let store: Error = db::Error::Unavailable("locked".to_owned()).into();
+        let trouble = db::Trouble::Locked;
+        let store: Error = db::Error::Unavailable(trouble, "locked".to_owned()).into();
+        let busy_here: Error = db::Error::Overloaded.into();
         let down: Error = capa::client::Error::Unavailable {
             reason: String::new(),
             retry_after: None,
         }
         .into();
         let busy: Error = capa::client::Error::RateLimited(Some(7)).into();
-        for (error, seconds) in [(store, "5"), (down, "30"), (busy, "7")] {
+        for (error, seconds) in [(store, "5"), (busy_here, "1"), (down, "30"), (busy, "7")] {
             assert_eq!(error.status_code(), 503);
             assert_eq!(
                 error.error_response().headers().get(RETRY_AFTER).unwrap(),

@@ -12,6 +12,7 @@ use clap::Args;
 use super::stage::{Partner, Stage, local};
 use crate::app::App;
 use crate::clock::Clock;
+use crate::db::file;
 use crate::logging;
 use crate::reconcile;
 use crate::web::server;
@@ -56,13 +57,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .await
         .context("the sandbox cannot start: choose another port with --sandbox-port")?;
         let database = folder.join("kyc.db");
+        let _lock = file::lock(&database)?;
         let config = stage.config(&database, &[("KYC__LOG__FILTER", "warn")])?;
         logging::init(&config.log);
         let app = web::Data::new(App::build(config, Clock::system())?);
         let running = server::serve(app.clone(), listener)?;
-        let looking = reconcile::start(app);
+        let looking = reconcile::start(app.clone());
         print!("{}", greeting(&stage, &database));
-        server::until_told_to_stop(running).await?;
+        server::until_told_to_stop(running, app.db.ended()).await?;
         looking.abort();
         stage.sandbox.stop().await;
         Ok(())

@@ -7,6 +7,7 @@ use actix_web::{rt, web};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::db::file;
 use crate::kyc::verification::Confirm;
 use crate::logging;
 use crate::reconcile;
@@ -25,14 +26,16 @@ pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
         );
     }
     rt::System::new().block_on(async {
+        let _lock = file::lock(&config.database.path)?;
         let listener = server::bind(config.server.bind)?;
         let address = listener.local_addr()?;
         let app = web::Data::new(App::build(config, Clock::system())?);
         let server = server::serve(app.clone(), listener)?;
         log::info!(address:%; "Listening.");
-        let looking = reconcile::start(app);
-        server::until_told_to_stop(server).await?;
+        let looking = reconcile::start(app.clone());
+        let stopped = server::until_told_to_stop(server, app.db.ended()).await;
         looking.abort();
+        stopped?;
         log::info!("Stopped.");
         Ok(())
     })

@@ -1,35 +1,40 @@
 //! The store: the only code that knows diesel and SQLite.
 //!
-//! There are two doors. [`Db::read`] runs on one of a few read-only connections and never waits for a writer.
-//! [`Db::write`] runs in one `BEGIN IMMEDIATE` transaction, one at a time, and returns only after the commit has been
-//! flushed to the disk, so that what it returned may be acknowledged. Neither is held over a call to anybody else.
+//! There are three doors. [`Db::fetch`] looks one thing up by its key, here and now; [`Db::read`] may take longer and does so
+//! on a thread of its own; neither ever waits for a writer. [`Db::write`] returns only after the commit has been flushed to
+//! the disk, so that what it returned may be acknowledged. None is held over a call to anybody else.
 //! Queries stand in one file per table, take the connection first, and never see the doors.
 
 pub mod attempts;
 pub mod catch_ups;
 pub mod deliveries;
+pub mod file;
+pub mod heartbeats;
+mod kept;
 pub mod looks;
 pub mod overrides;
+mod readers;
 mod schema;
 pub mod transitions;
 mod types;
 pub mod users;
+mod writer;
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+#[cfg(test)]
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+#[cfg(test)]
+use diesel_migrations::MigrationHarness;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use tokio::sync::Semaphore;
 
-use crate::clock::Timestamp;
+use readers::Readers;
+use writer::Writer;
 
 /// A connection, as queries take it.
 pub type Conn = SqliteConnection;
@@ -43,37 +48,99 @@ pub const NOT_FOUND: DieselError = DieselError::NotFound;
 /// Every change of the schema there has been, oldest first.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-const READERS: u32 = 4;
-const READER_WAIT: Duration = Duration::from_secs(5);
-
-/// Settings of each connection. `FULL` makes a commit wait for the disk; `secure_delete` leaves no trace of a link that
-/// was taken back.
-const PRAGMAS: &str = "
-    PRAGMA busy_timeout = 5000;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA foreign_keys = ON;
-    PRAGMA secure_delete = ON;
-    PRAGMA trusted_schema = OFF;
-    PRAGMA temp_store = MEMORY;
-";
+/// How many longer reads run at once.
+const READS: usize = 4;
+/// How long a longer read waits for a lock, in milliseconds.
+const PATIENCE: u32 = 2000;
 
 /// The store; clones share it.
 #[derive(Clone)]
 pub struct Db {
-    writer: Arc<Mutex<Conn>>,
-    readers: Pool<ConnectionManager<Conn>>,
+    writer: Writer,
+    readers: Arc<Reading>,
+}
+
+struct Reading {
+    /// For the threads that answer requests, which must not wait.
+    here: Readers,
+    aside: Readers,
+    turns: Semaphore,
 }
 
 /// Why the store did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// Locked, full, unreadable or the like: it may be well again later.
-    #[error("the store is not available: {0}")]
-    Unavailable(String),
+    /// Too many changes wait already.
+    #[error("too many changes are waiting")]
+    Overloaded,
+    /// It may be well again later.
+    #[error("the store is not available: {1}")]
+    Unavailable(Trouble, String),
     /// A query that should not have been made, or a panic in it.
     #[error("the store was used wrongly: {0}")]
     Misused(String),
+}
+
+/// What ails the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Another process keeps it locked.
+    Locked,
+    /// The disk is full.
+    Full,
+    /// The file or its file system cannot be written.
+    ReadOnly,
+    /// The file is not what it should be.
+    Corrupt,
+    /// The disk fails.
+    Io,
+    /// The file is gone.
+    Gone,
+    /// The thread that writes has ended.
+    Stopped,
+    /// Something else.
+    Other,
+}
+
+impl Trouble {
+    /// The stable word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trouble::Locked => "locked",
+            Trouble::Full => "disk_full",
+            Trouble::ReadOnly => "read_only",
+            Trouble::Corrupt => "corrupt",
+            Trouble::Io => "io_error",
+            Trouble::Gone => "gone",
+            Trouble::Stopped => "writer_stopped",
+            Trouble::Other => "other",
+        }
+    }
+
+    /// What SQLite means by a text; diesel passes on nothing else (<https://sqlite.org/rescode.html>).
+    fn of(text: &str) -> Trouble {
+        let texts = [
+            ("locked", Trouble::Locked),
+            ("is full", Trouble::Full),
+            ("readonly", Trouble::ReadOnly),
+            ("malformed", Trouble::Corrupt),
+            ("not a database", Trouble::Corrupt),
+            ("disk I/O error", Trouble::Io),
+            ("unable to open", Trouble::Gone),
+        ];
+        let found = texts.iter().find(|(part, _)| text.contains(part));
+        found.map_or(Trouble::Other, |(_, trouble)| *trouble)
+    }
+}
+
+impl Error {
+    /// What ails the store, where that is the reason.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Error::Unavailable(trouble, _) => *trouble,
+            Error::Overloaded | Error::Misused(_) => Trouble::Other,
+        }
+    }
 }
 
 impl Db {
@@ -82,86 +149,65 @@ impl Db {
     /// # Errors
     /// When it cannot be made, opened, set up or migrated.
     pub fn open(path: &Path) -> anyhow::Result<Db> {
-        prepare_file(path)
-            .with_context(|| format!("cannot make the database {}", path.display()))?;
-        let url = path
-            .to_str()
-            .context("the path of the database is no UTF-8")?;
-        let mut writer =
-            Conn::establish(url).with_context(|| format!("cannot open the database {url}"))?;
-        set_up(&mut writer).context("cannot set up the database")?;
-        writer
-            .run_pending_migrations(MIGRATIONS)
-            .map_err(|error| anyhow::anyhow!("cannot bring the database up to date: {error}"))?;
-        let readers = Pool::builder()
-            .max_size(READERS)
-            .connection_timeout(READER_WAIT)
-            .test_on_check_out(false)
-            .connection_customizer(Box::new(ReadOnly))
-            .build(ConnectionManager::new(url))
-            .context("cannot open the database for reading")?;
-        Ok(Db {
-            writer: Arc::new(Mutex::new(writer)),
-            readers,
-        })
+        let conn = file::open(path)?;
+        let writer = Writer::start(conn, path.to_owned()).context("cannot start the writer")?;
+        let readers = Arc::new(Reading {
+            here: Readers::new(path.to_owned(), 0),
+            aside: Readers::new(path.to_owned(), PATIENCE),
+            turns: Semaphore::new(READS),
+        });
+        Ok(Db { writer, readers })
     }
 
-    /// Runs `query` on a read-only connection. It sees all that was committed before.
+    /// Runs `query` on the calling thread: for what is looked up by a unique key and so takes microseconds. It sees all that
+    /// was committed before.
     ///
     /// # Errors
-    /// When no connection was free in time or the query failed.
+    /// When the query failed.
+    pub async fn fetch<T, F>(&self, query: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> QueryResult<T> + Send + 'static,
+    {
+        match self.readers.here.run(&query) {
+            Err(Error::Unavailable(Trouble::Locked, _)) => self.read(query).await,
+            result => result,
+        }
+    }
+
+    /// Runs `query` on a thread of its own. It sees all that was committed before.
+    ///
+    /// # Errors
+    /// When the query failed.
     pub async fn read<T, F>(&self, query: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> QueryResult<T> + Send + 'static,
     {
-        let readers = self.readers.clone();
-        on_a_thread(move || {
-            let mut conn = readers
-                .get()
-                .map_err(|error| Error::Unavailable(error.to_string()))?;
-            query(&mut conn).map_err(Error::from)
-        })
-        .await
+        let readers = Arc::clone(&self.readers);
+        let _turn = self.readers.turns.acquire().await;
+        tokio::task::spawn_blocking(move || readers.aside.run(query))
+            .await
+            .unwrap_or_else(|_| Err(Error::Misused("a query panicked".to_owned())))
     }
 
-    /// Runs `change` in a transaction of its own. When this returns `Ok`, it is on the disk; else nothing of it is.
+    /// Runs `change` in a transaction, alone or among others that wait. When this returns `Ok`, it is on the disk; else
+    /// nothing of it is.
     ///
     /// # Errors
-    /// When the store could not take it, or `change` failed or panicked.
+    /// When too much waits already, the store could not take it, or `change` failed or panicked.
     pub async fn write<T, F>(&self, change: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&mut Conn) -> QueryResult<T> + Send + 'static,
     {
-        let writer = Arc::clone(&self.writer);
-        on_a_thread(move || {
-            let mut conn = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            // A panic that crossed the transaction would leave it open, so it is caught within.
-            let mut panicked = false;
-            let result = conn.immediate_transaction(|conn| {
-                catch_unwind(AssertUnwindSafe(|| change(conn))).unwrap_or_else(|_| {
-                    panicked = true;
-                    Err(DieselError::RollbackTransaction)
-                })
-            });
-            if panicked {
-                return Err(Error::Misused("a change panicked".to_owned()));
-            }
-            result.map_err(Error::from)
-        })
-        .await
+        self.writer.write(change).await
     }
-}
 
-async fn on_a_thread<T, F>(work: F) -> Result<T, Error>
-where
-    T: Send + 'static,
-    F: FnOnce() -> Result<T, Error> + Send + 'static,
-{
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(Error::Misused("a query panicked".to_owned())))
+    /// Returns when nothing can be written any more; the process should end then.
+    pub async fn ended(&self) {
+        self.writer.ended().await;
+    }
 }
 
 /// A guarded update must hit its row.
@@ -170,36 +216,6 @@ where
 /// [`NOT_FOUND`] when the row has moved on since it was read.
 fn exactly_one(rows: usize) -> QueryResult<()> {
     if rows == 1 { Ok(()) } else { Err(NOT_FOUND) }
-}
-
-/// Writes for the sake of writing: whether the store takes changes now.
-pub fn heartbeat(conn: &mut Conn, name: &str, now: Timestamp) -> QueryResult<()> {
-    use schema::heartbeats;
-    let beat = (heartbeats::name.eq(name), heartbeats::at.eq(now));
-    diesel::insert_into(heartbeats::table)
-        .values(beat)
-        .on_conflict(heartbeats::name)
-        .do_update()
-        .set(heartbeats::at.eq(now))
-        .execute(conn)?;
-    Ok(())
-}
-
-/// When the heartbeat of that name was last written.
-pub fn last_heartbeat(conn: &mut Conn, name: &str) -> QueryResult<Option<Timestamp>> {
-    use schema::heartbeats;
-    heartbeats::table
-        .find(name)
-        .select(heartbeats::at)
-        .first(conn)
-        .optional()
-}
-
-/// Takes the heartbeat of that name away.
-pub fn forget_heartbeat(conn: &mut Conn, name: &str) -> QueryResult<()> {
-    use schema::heartbeats;
-    diesel::delete(heartbeats::table.find(name)).execute(conn)?;
-    Ok(())
 }
 
 /// What SQLite says of itself has no kind of its own but a text: locked, full, read-only, malformed. All of those are
@@ -214,67 +230,14 @@ impl From<DieselError> for Error {
                 | DatabaseErrorKind::ReadOnlyTransaction
                 | DatabaseErrorKind::SerializationFailure,
                 info,
-            ) => Error::Unavailable(info.message().to_owned()),
-            DieselError::BrokenTransactionManager => Error::Unavailable(error.to_string()),
+            ) => Error::Unavailable(Trouble::of(info.message()), info.message().to_owned()),
+            DieselError::RollbackErrorOnCommit { commit_error, .. } => Error::from(*commit_error),
+            DieselError::BrokenTransactionManager => {
+                Error::Unavailable(Trouble::Other, error.to_string())
+            }
             other => Error::Misused(other.to_string()),
         }
     }
-}
-
-#[derive(Debug)]
-struct ReadOnly;
-
-impl CustomizeConnection<Conn, diesel::r2d2::Error> for ReadOnly {
-    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
-        conn.batch_execute(PRAGMAS)
-            .and_then(|()| conn.batch_execute("PRAGMA query_only = ON;"))
-            .map_err(diesel::r2d2::Error::QueryError)
-    }
-}
-
-/// The file holds links that let their holder act as a user, so it is for its owner alone.
-fn prepare_file(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-    }
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    Ok(())
-}
-
-/// Settings are read back, because SQLite passes over one that it cannot follow.
-fn set_up(conn: &mut Conn) -> anyhow::Result<()> {
-    #[derive(QueryableByName)]
-    struct Settings {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        journal_mode: String,
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
-        synchronous: i64,
-    }
-    conn.batch_execute(PRAGMAS)?;
-    let settings: Settings = diesel::sql_query(
-        "SELECT journal_mode, synchronous FROM pragma_journal_mode, pragma_synchronous",
-    )
-    .get_result(conn)?;
-    ensure!(
-        settings.journal_mode == "wal",
-        "the file system does not allow a write-ahead log"
-    );
-    ensure!(
-        settings.synchronous == 2,
-        "the database does not wait for the disk"
-    );
-    Ok(())
 }
 
 /// A store in the memory of one test.
@@ -388,7 +351,7 @@ mod tests {
     async fn a_read_only_connection_cannot_write() {
         let (_folder, db) = open();
         let error = db.read(|conn| register(conn, "u1")).await.unwrap_err();
-        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+        assert_eq!(error.trouble(), Trouble::ReadOnly, "{error}");
     }
 
     #[tokio::test]

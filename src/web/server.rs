@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App as Service, HttpServer, web};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::boundary::boundary;
@@ -48,23 +48,30 @@ pub fn serve(app: web::Data<App>, listener: TcpListener) -> anyhow::Result<Serve
     Ok(server.listen(listener)?.run())
 }
 
-/// Runs the server until SIGTERM or SIGINT; then no new request is taken and those taken are answered first.
+/// Runs the server until SIGTERM or SIGINT, or until `lost` says that there is no use in going on; then no new request is
+/// taken and those taken are answered first.
 ///
 /// # Errors
-/// When the signals cannot be heard or the server fails.
-pub async fn until_told_to_stop(server: Server) -> anyhow::Result<()> {
+/// When the signals cannot be heard, the server fails, or it was `lost`.
+pub async fn until_told_to_stop(
+    server: Server,
+    lost: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let (mut term, mut int) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
     let handle: ServerHandle = server.handle();
     let mut server = std::pin::pin!(server);
-    tokio::select! {
+    let lost = tokio::select! {
         ended = &mut server => return Ok(ended?),
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
+        _ = term.recv() => false,
+        _ = int.recv() => false,
+        () = lost => true,
+    };
     log::info!("Stopping: requests that were taken are answered first.");
     let (_, ended) = tokio::join!(handle.stop(true), server);
-    Ok(ended?)
+    ended?;
+    ensure!(!lost, "nothing can be written any more");
+    Ok(())
 }

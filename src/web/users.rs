@@ -98,7 +98,7 @@ async fn find(caller: &Caller, user_id: &str) -> Result<User, Error> {
     let (partner, user_id) = (caller.partner().id.clone(), user_id.to_owned());
     let user = caller
         .db
-        .read(move |conn| users::find(conn, &partner, &user_id))
+        .fetch(move |conn| users::find(conn, &partner, &user_id))
         .await?;
     user.ok_or_else(Error::user_not_found)
 }
@@ -113,7 +113,7 @@ pub async fn history(
     let history = caller
         .db
         .read(move |conn| match users::find(conn, &partner, &user_id)? {
-            Some(user) => transitions::of_user(conn, &user.id).map(Some),
+            Some(user) => transitions::of_user(conn, &user).map(Some),
             None => Ok(None),
         })
         .await?

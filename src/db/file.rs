@@ -1,0 +1,201 @@
+//! The file of the store: how it is made, locked and opened, and the settings of each connection.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_migrations::MigrationHarness;
+
+use super::{Conn, Error, MIGRATIONS, Trouble};
+
+/// The first version of SQLite without the fault that can corrupt a file when its log starts anew while another connection
+/// writes (<https://sqlite.org/wal.html#walresetbug>).
+const SOUND: (u32, u32, u32) = (3, 51, 3);
+
+/// Settings of the connection that writes. `FULL` makes a commit wait for the disk; `secure_delete` leaves no trace of a
+/// link that was taken back.
+const WRITER: &str = "
+    PRAGMA busy_timeout = 5000;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA secure_delete = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -8192;
+    PRAGMA journal_size_limit = 67108864;
+";
+
+/// Settings of a connection that reads. The log lets it read whatever the writer does.
+const READER: &str = "
+    PRAGMA query_only = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -8192;
+";
+
+/// Says that a service is running on a file, for as long as it is held, and to the end of the process at the latest.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "holding it is all it is for")] File);
+
+/// Takes the file for one service. Commands that work beside a running service do not take it.
+///
+/// # Errors
+/// When another service has it, or the lock cannot be made.
+pub fn lock(path: &Path) -> anyhow::Result<Lock> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    let path = Path::new(&name);
+    let making = || format!("cannot make the lock {}", path.display());
+    let file = make(path).with_context(making)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock(file)),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another service is running on this database: it holds the lock {}",
+            path.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(making),
+    }
+}
+
+/// Opens the file for writing, making it and its folder where they are missing, and brings its schema up to date.
+pub(super) fn open(path: &Path) -> anyhow::Result<Conn> {
+    make(path).with_context(|| format!("cannot make the database {}", path.display()))?;
+    let mut conn = establish(path)?;
+    set_up(&mut conn).context("cannot set up the database")?;
+    conn.run_pending_migrations(MIGRATIONS)
+        .map_err(|error| anyhow::anyhow!("cannot bring the database up to date: {error}"))?;
+    // What a process before left in the log is put into the file and flushed, so that nothing written from now on stands
+    // behind something that never reached the disk. While another process uses the file this does nothing.
+    conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        .context("cannot empty the log of the database")?;
+    Ok(conn)
+}
+
+/// Opens for writing what [`open`] has opened before.
+pub(super) fn reopen(path: &Path) -> Result<Conn, Error> {
+    let open = || {
+        ensure!(path.exists(), "unable to open database file: it is gone");
+        let mut conn = establish(path)?;
+        set_up(&mut conn)?;
+        Ok(conn)
+    };
+    open().map_err(unavailable)
+}
+
+/// Opens for reading, waiting up to `patience` milliseconds in the rare cases in which a reader has to wait.
+pub(super) fn reader(path: &Path, patience: u32) -> Result<Conn, Error> {
+    let open = || {
+        ensure!(path.exists(), "unable to open database file: it is gone");
+        let mut conn = establish(path)?;
+        conn.batch_execute(&format!("PRAGMA busy_timeout = {patience};{READER}"))?;
+        Ok(conn)
+    };
+    open().map_err(unavailable)
+}
+
+fn unavailable(error: anyhow::Error) -> Error {
+    let text = format!("{error:#}");
+    Error::Unavailable(Trouble::of(&text), text)
+}
+
+fn establish(path: &Path) -> anyhow::Result<Conn> {
+    let url = path
+        .to_str()
+        .context("the path of the database is no UTF-8")?;
+    Conn::establish(url).with_context(|| format!("cannot open the database {url}"))
+}
+
+/// The file holds links that let their holder act as a user, so it is for its owner alone.
+fn make(path: &Path) -> std::io::Result<File> {
+    let folder = path.parent();
+    if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut folders = DirBuilder::new();
+        folders.recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut file = OpenOptions::new();
+    file.create(true).truncate(false).write(true).mode(0o600);
+    file.open(path)
+}
+
+/// Settings are read back, because SQLite passes over one that it cannot follow.
+fn set_up(conn: &mut Conn) -> anyhow::Result<()> {
+    #[derive(QueryableByName)]
+    struct Settings {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        journal_mode: String,
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        synchronous: i64,
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        foreign_keys: i64,
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        secure_delete: i64,
+    }
+    conn.batch_execute(WRITER)?;
+    let settings: Settings = diesel::sql_query(
+        "SELECT sqlite_version() AS version, journal_mode, synchronous, foreign_keys, secure_delete
+         FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys, pragma_secure_delete",
+    )
+    .get_result(conn)?;
+    let version = &settings.version;
+    ensure!(
+        is_sound(version),
+        "SQLite {version} can corrupt the file; at least 3.51.3 is needed"
+    );
+    ensure!(
+        settings.journal_mode == "wal",
+        "the file system does not allow a write-ahead log"
+    );
+    ensure!(
+        settings.synchronous == 2,
+        "the database does not wait for the disk"
+    );
+    ensure!(
+        settings.foreign_keys == 1 && settings.secure_delete == 1,
+        "the database does not follow its settings"
+    );
+    Ok(())
+}
+
+fn is_sound(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut part = || parts.next().unwrap_or(0);
+    (part(), part(), part()) >= SOUND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, sound) in [
+            ("3.51.3", true),
+            ("3.53.2", true),
+            ("3.100.0", true),
+            ("4.0", true),
+            ("3.51.2", false),
+            ("3.40.1", false),
+            ("3.9.99", false),
+            ("?", false),
+        ] {
+            assert_eq!(is_sound(version), sound, "{version}");
+        }
+    }
+
+    #[test]
+    fn one_service_has_the_file_and_the_next_one_gets_it_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kyc.db");
+        let held = lock(&path).unwrap();
+        let refused = lock(&path).unwrap_err().to_string();
+        assert!(refused.contains("another service is running"), "{refused}");
+        drop(held);
+        lock(&path).unwrap();
+    }
+}
