@@ -54,14 +54,15 @@ pub fn delivery(
         repeats: 0,
         received_at: now,
         last_received_at: now,
+        previous: None,
     };
     let Some(payload) = payload else {
-        deliveries::record(conn, delivery)?;
+        deliveries::record_stray(conn, &delivery)?;
         return Ok(Outcome::Unreadable);
     };
     if payload.family != payload::KYC {
         delivery.outcome = Outcome::Ignored;
-        deliveries::record(conn, delivery)?;
+        deliveries::record_stray(conn, &delivery)?;
         return Ok(Outcome::Ignored);
     }
     let target = Status::from_event(&payload.event);
@@ -77,9 +78,8 @@ pub fn delivery(
             Some(_) => Outcome::Unmatched,
             None => Outcome::Ignored,
         };
-        let outcome = delivery.outcome;
-        deliveries::record(conn, delivery)?;
-        return Ok(outcome);
+        deliveries::record_stray(conn, &delivery)?;
+        return Ok(delivery.outcome);
     };
     let (after, outcome) = match target {
         Some(target) => {
@@ -91,7 +91,15 @@ pub fn delivery(
     delivery.user_key = Some(user.id.clone());
     delivery.attempt = Some(user.attempt);
     delivery.outcome = outcome;
-    let delivery_id = deliveries::record(conn, delivery)?;
+    delivery.previous = user.last_delivery.clone();
+    let (delivery_id, new) = deliveries::record(conn, &delivery, &user)?;
+    let user = match new {
+        true => chained(user, &delivery_id),
+        false => user,
+    };
+    if new && after == user.state() {
+        users::chain(conn, &user)?;
+    }
     let cause = Cause::Webhook {
         event: &payload.event,
         delivery_id: &delivery_id,
@@ -101,6 +109,13 @@ pub fn delivery(
         reconcile::hint(conn, &user, &moved, target, now)?;
     }
     Ok(outcome)
+}
+
+fn chained(user: User, delivery_id: &str) -> User {
+    User {
+        last_delivery: Some(delivery_id.to_owned()),
+        ..user
+    }
 }
 
 /// Folds what waited for this user, in the order received; run it in the write that registers the user or learns its
@@ -114,7 +129,7 @@ pub fn unmatched(
     let waiting = deliveries::unmatched(conn, &user.partner, &user.external_user_id)?;
     let mut user = user;
     for delivery in waiting {
-        let name = delivery.event.unwrap_or_default();
+        let name = delivery.event.clone().unwrap_or_default();
         // Only events with a meaning are ever left waiting.
         let Some(target) = Status::from_event(&name) else {
             continue;
@@ -124,7 +139,11 @@ pub fn unmatched(
             event(conn, &user, target, &delivery.signature)?,
             confirm,
         );
-        deliveries::matched(conn, &delivery.id, &user.id, user.attempt, outcome)?;
+        deliveries::matched(conn, &delivery, &user, outcome)?;
+        user = chained(user, &delivery.id);
+        if after == user.state() {
+            users::chain(conn, &user)?;
+        }
         let cause = Cause::Webhook {
             event: &name,
             delivery_id: &delivery.id,
@@ -143,8 +162,7 @@ fn event(conn: &mut Conn, user: &User, target: Status, signature: &[u8]) -> Quer
     // Nothing can have been seen before the first attempt, which spares most deliveries the look.
     let taken_back = target.is_final() && !user.status.is_final();
     let before = user.attempt + i64::from(taken_back);
-    let seen_before =
-        before > 1 && deliveries::seen_before_attempt(conn, &user.id, before, signature)?;
+    let seen_before = before > 1 && deliveries::seen_before_attempt(conn, user, before, signature)?;
     let distinguishable = seen_before && attempts::knows_one_before(conn, &user.id, user.attempt)?;
     Ok(Event {
         target,

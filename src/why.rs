@@ -28,7 +28,7 @@ pub fn known(conn: &mut Conn, partner: &str, user_id: &str) -> QueryResult<Optio
     let Some(user) = users::find(conn, partner, user_id)? else {
         return Ok(None);
     };
-    let mut came = deliveries::of_user(conn, &user.id)?;
+    let mut came = deliveries::of_user(conn, &user)?;
     came.sort_by_key(|delivery| delivery.last_received_at);
     let order = overrides::of_user(conn, &user.id)?.pop();
     Ok(Some(Known {

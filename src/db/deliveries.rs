@@ -2,13 +2,15 @@
 //!
 //! One that is byte for byte an earlier one, in the same attempt and with the same outcome, is counted on that one's row,
 //! so that a storm of repeats takes no space. Its row is never a reason to drop it: it may be the same thing truly
-//! happening again.
+//! happening again. Those of one user are chained, each naming the one before.
 
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
-use super::schema::{deliveries, users};
-use super::{Conn, QueryResult};
+use super::kept;
+use super::schema::{deliveries, strays, users};
+use super::users::User;
+use super::{Conn, QueryResult, exactly_one};
 use crate::clock::Timestamp;
 use crate::kyc::verification::Outcome;
 
@@ -42,6 +44,8 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// When it came last.
     pub last_received_at: Timestamp,
+    /// The delivery of the same user before it.
+    pub previous: Option<String>,
 }
 
 /// Which deliveries a list shows; what is `None` does not narrow it.
@@ -55,19 +59,52 @@ pub struct Filter {
     pub since: Option<Timestamp>,
 }
 
-/// Stores a delivery, or counts it on the row it repeats; returns the id of the row.
+/// Stores a delivery that belongs to no user, or counts it on the row it repeats.
+pub fn record_stray(conn: &mut Conn, new: &Delivery) -> QueryResult<()> {
+    let named = new.external_user_id.as_deref().unwrap_or_default();
+    let repeated = deliveries::table
+        .inner_join(strays::table.on(strays::delivery_id.eq(deliveries::id)))
+        .filter(strays::partner.eq(&new.partner))
+        .filter(strays::external_user_id.eq(named))
+        .filter(deliveries::signature.eq(&new.signature))
+        .filter(deliveries::outcome.eq(new.outcome))
+        .select(deliveries::id)
+        .load::<String>(conn)?;
+    if let Some(id) = repeated.first() {
+        return count(conn, id, new.last_received_at);
+    }
+    insert(conn, new)?;
+    diesel::insert_into(strays::table)
+        .values((
+            strays::partner.eq(&new.partner),
+            strays::external_user_id.eq(named),
+            strays::delivery_id.eq(&new.id),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Stores a delivery of a user, or counts it on the row it repeats; answers the id of the row and whether it is a new one,
+/// which the caller then writes down as the user's last.
 ///
 /// A `repeated` one is counted on whatever row has its bytes, because that is the one it repeats.
-pub fn record(conn: &mut Conn, new: Delivery) -> QueryResult<String> {
-    if let Some(id) = repeated(conn, &new)? {
-        diesel::update(deliveries::table.find(&id))
-            .set((
-                deliveries::repeats.eq(deliveries::repeats + 1),
-                deliveries::last_received_at.eq(new.last_received_at),
-            ))
-            .execute(conn)?;
-        return Ok(id);
+pub fn record(conn: &mut Conn, new: &Delivery, user: &User) -> QueryResult<(String, bool)> {
+    let repeats = |link: &Link| {
+        let same = link.attempt == new.attempt && link.signature == new.signature;
+        same && (new.outcome == Outcome::Repeated || link.outcome == new.outcome)
+    };
+    if new.outcome != Outcome::Applied {
+        let this_attempt = |link: &Link| link.attempt == new.attempt;
+        if let Some(id) = search(conn, user, this_attempt, repeats)? {
+            count(conn, &id, new.last_received_at)?;
+            return Ok((id, false));
+        }
     }
+    insert(conn, new)?;
+    Ok((new.id.clone(), true))
+}
+
+fn insert(conn: &mut Conn, new: &Delivery) -> QueryResult<()> {
     diesel::insert_into(deliveries::table)
         .values((
             deliveries::id.eq(&new.id),
@@ -83,48 +120,68 @@ pub fn record(conn: &mut Conn, new: Delivery) -> QueryResult<String> {
             deliveries::repeats.eq(new.repeats),
             deliveries::received_at.eq(new.received_at),
             deliveries::last_received_at.eq(new.last_received_at),
+            deliveries::previous.eq(&new.previous),
         ))
         .execute(conn)?;
-    Ok(new.id)
+    Ok(())
 }
 
-fn repeated(conn: &mut Conn, new: &Delivery) -> QueryResult<Option<String>> {
-    let same = deliveries::table
-        .filter(deliveries::signature.eq(&new.signature))
-        .order(deliveries::id.desc())
-        .select(deliveries::id)
-        .into_boxed();
-    let same = match &new.user_key {
-        Some(user) => same
-            .filter(deliveries::user_key.eq(user))
-            .filter(deliveries::attempt.eq(new.attempt)),
-        None => same
-            .filter(deliveries::user_key.is_null())
-            .filter(deliveries::partner.eq(&new.partner))
-            .filter(deliveries::external_user_id.is(&new.external_user_id)),
-    };
-    let same = match new.outcome {
-        Outcome::Applied => return Ok(None),
-        Outcome::Repeated => same,
-        outcome => same.filter(deliveries::outcome.eq(outcome)),
-    };
-    same.first(conn).optional()
+fn count(conn: &mut Conn, id: &str, now: Timestamp) -> QueryResult<()> {
+    let rows = kept::update(
+        conn,
+        deliveries::table,
+        deliveries::id.eq(id),
+        (
+            deliveries::repeats.eq(deliveries::repeats + 1),
+            deliveries::last_received_at.eq(now),
+        ),
+    )?;
+    exactly_one(rows)
+}
+
+/// What is asked of each delivery when a user's are gone through.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = deliveries, check_for_backend(Sqlite))]
+struct Link {
+    id: String,
+    attempt: Option<i64>,
+    signature: Vec<u8>,
+    outcome: Outcome,
+    previous: Option<String>,
+}
+
+/// The last of the user's deliveries that is `wanted`, among those back to the first one that is not `near`.
+///
+/// They are as many as the provider sent different ones, because exact repeats are counted on one row.
+fn search(
+    conn: &mut Conn,
+    user: &User,
+    near: impl Fn(&Link) -> bool,
+    wanted: impl Fn(&Link) -> bool,
+) -> QueryResult<Option<String>> {
+    let mut next = user.last_delivery.clone();
+    while let Some(id) = next {
+        let link = deliveries::table.find(id).select(Link::as_select());
+        let Some(link) = link.get_result(conn).optional()?.filter(&near) else {
+            break;
+        };
+        if wanted(&link) {
+            return Ok(Some(link.id));
+        }
+        next = link.previous;
+    }
+    Ok(None)
 }
 
 /// Whether the user received exactly this signature in an attempt before `attempt`.
 pub fn seen_before_attempt(
     conn: &mut Conn,
-    user_key: &str,
+    user: &User,
     attempt: i64,
     signature: &[u8],
 ) -> QueryResult<bool> {
-    diesel::select(diesel::dsl::exists(
-        deliveries::table
-            .filter(deliveries::user_key.eq(user_key))
-            .filter(deliveries::signature.eq(signature))
-            .filter(deliveries::attempt.lt(attempt)),
-    ))
-    .get_result(conn)
+    let seen = |link: &Link| link.attempt < Some(attempt) && link.signature == signature;
+    Ok(search(conn, user, |_| true, seen)?.is_some())
 }
 
 /// The deliveries that wait for a user of that id to be registered, in the order received.
@@ -134,40 +191,52 @@ pub fn unmatched(
     external_user_id: &str,
 ) -> QueryResult<Vec<Delivery>> {
     deliveries::table
-        .filter(deliveries::user_key.is_null())
-        .filter(deliveries::partner.eq(partner))
-        .filter(deliveries::external_user_id.eq(external_user_id))
+        .inner_join(strays::table.on(strays::delivery_id.eq(deliveries::id)))
+        .filter(strays::partner.eq(partner))
+        .filter(strays::external_user_id.eq(external_user_id))
         .filter(deliveries::outcome.eq(Outcome::Unmatched))
-        .order(deliveries::id)
+        .order(strays::delivery_id)
         .select(Delivery::as_select())
         .load(conn)
 }
 
-/// Writes down whom a delivery that had waited was matched with, and what became of it.
+/// Writes down whom a delivery that had waited was matched with and what became of it. The caller then writes it down as
+/// the user's last.
 pub fn matched(
     conn: &mut Conn,
-    id: &str,
-    user_key: &str,
-    attempt: i64,
+    delivery: &Delivery,
+    user: &User,
     outcome: Outcome,
 ) -> QueryResult<()> {
-    diesel::update(deliveries::table.find(id))
+    let rows = diesel::update(deliveries::table.find(&delivery.id))
         .set((
-            deliveries::user_key.eq(user_key),
-            deliveries::attempt.eq(attempt),
+            deliveries::user_key.eq(&user.id),
+            deliveries::attempt.eq(user.attempt),
             deliveries::outcome.eq(outcome),
+            deliveries::previous.eq(&user.last_delivery),
         ))
         .execute(conn)?;
-    Ok(())
+    exactly_one(rows)?;
+    let stray = (&delivery.partner, &user.external_user_id, &delivery.id);
+    let rows = diesel::delete(strays::table.find(stray)).execute(conn)?;
+    exactly_one(rows)
 }
 
 /// All that came for a user, oldest first.
-pub fn of_user(conn: &mut Conn, user_key: &str) -> QueryResult<Vec<Delivery>> {
-    deliveries::table
-        .filter(deliveries::user_key.eq(user_key))
-        .order(deliveries::id)
-        .select(Delivery::as_select())
-        .load(conn)
+pub fn of_user(conn: &mut Conn, user: &User) -> QueryResult<Vec<Delivery>> {
+    let mut came = Vec::new();
+    let mut next = user.last_delivery.clone();
+    while let Some(id) = next {
+        let delivery = deliveries::table.find(id).select(Delivery::as_select());
+        let Some(delivery) = delivery.get_result(conn).optional()? else {
+            break;
+        };
+        next = delivery.previous.clone();
+        came.push(delivery);
+    }
+    // What had waited for its user may have come before what is chained before it.
+    came.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(came)
 }
 
 /// A page of deliveries with the provider's id of the user each was matched with, the newest first: at most `limit` of

@@ -6,6 +6,7 @@
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
+use super::kept;
 use super::schema::users;
 use super::{Conn, QueryResult, exactly_one};
 use crate::clock::Timestamp;
@@ -98,13 +99,11 @@ pub fn save(conn: &mut Conn, key: &str, before: &Memory, after: &Memory) -> Quer
     if before == after {
         return Ok(());
     }
-    let rows = diesel::update(users::table)
-        .filter(users::id.eq(key))
-        .filter(users::hint_seq.eq(before.hint_seq))
-        .filter(users::pull_ticket.eq(before.pull_ticket))
-        .filter(users::applied_ticket.eq(before.applied_ticket))
-        .set(after)
-        .execute(conn)?;
+    let as_read = users::hint_seq
+        .eq(before.hint_seq)
+        .and(users::pull_ticket.eq(before.pull_ticket))
+        .and(users::applied_ticket.eq(before.applied_ticket));
+    let rows = kept::update(conn, users::table, users::id.eq(key).and(as_read), after)?;
     exactly_one(rows)
 }
 

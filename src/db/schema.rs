@@ -34,6 +34,7 @@ diesel::table! {
         repeats -> BigInt,
         received_at -> BigInt,
         last_received_at -> BigInt,
+        previous -> Nullable<Text>,
     }
 }
 
@@ -65,10 +66,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    strays (partner, external_user_id, delivery_id) {
+        partner -> Text,
+        external_user_id -> Text,
+        delivery_id -> Text,
+    }
+}
+
+diesel::table! {
     transitions (partner, seq) {
         partner -> Text,
         seq -> BigInt,
         user_key -> Text,
+        previous -> Nullable<BigInt>,
         version -> BigInt,
         attempt -> BigInt,
         from_status -> Nullable<Text>,
@@ -113,6 +123,8 @@ diesel::table! {
         provider_word -> Nullable<Text>,
         unconfirmed_since -> Nullable<BigInt>,
         failures -> BigInt,
+        last_delivery -> Nullable<Text>,
+        last_transition -> Nullable<BigInt>,
     }
 }
 
@@ -123,6 +135,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     feeds,
     heartbeats,
     overrides,
+    strays,
     transitions,
     users,
 );

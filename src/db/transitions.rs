@@ -2,11 +2,12 @@
 //!
 //! Whatever changes a user goes through [`record`] or [`touch`], which keep row, version and history in step.
 //! A partner's sequence has no gaps and is in commit order, so that a reader who has seen number n has missed nothing
-//! before it.
+//! before it. Those of one user are chained: each names the one before.
 
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
+use super::kept;
 use super::schema::{feeds, transitions};
 use super::users::{self, User};
 use super::{Conn, QueryResult};
@@ -67,8 +68,9 @@ impl Cause<'_> {
 
 /// Registers a user and begins its history.
 pub fn register(conn: &mut Conn, new: &users::NewUser<'_>, now: Timestamp) -> QueryResult<User> {
-    let user = users::insert(conn, new, now)?;
-    append(conn, &user, None, Cause::Link, now)?;
+    let seq = next_seq(conn, new.partner)?;
+    let user = users::insert(conn, new, seq, now)?;
+    append(conn, &user, None, (None, Cause::Link), now)?;
     Ok(user)
 }
 
@@ -110,9 +112,10 @@ pub fn record(
         return Ok(moved);
     }
     moved.source = cause.source();
+    moved.last_transition = Some(next_seq(conn, &user.partner)?);
     let moved = touch(conn, user, moved, now)?;
     let from = (!opened).then(|| before.shown());
-    append(conn, &moved, from, cause, now)?;
+    append(conn, &moved, user.last_transition, (from, cause), now)?;
     Ok(moved)
 }
 
@@ -121,14 +124,18 @@ pub fn touch(conn: &mut Conn, before: &User, mut after: User, now: Timestamp) ->
     after.version = before.version + 1;
     after.updated_at = now;
     users::update(conn, before.version, &after)?;
+    if users::description(&after) != users::description(before) {
+        users::describe(conn, &after)?;
+    }
     Ok(after)
 }
 
+/// Writes down the transition by which the user has come to stand as it does.
 fn append(
     conn: &mut Conn,
     user: &User,
-    from: Option<Status>,
-    cause: Cause<'_>,
+    previous: Option<i64>,
+    (from, cause): (Option<Status>, Cause<'_>),
     now: Timestamp,
 ) -> QueryResult<()> {
     let (event, delivery_id) = match cause {
@@ -138,8 +145,9 @@ fn append(
     diesel::insert_into(transitions::table)
         .values((
             transitions::partner.eq(&user.partner),
-            transitions::seq.eq(next_seq(conn, &user.partner)?),
+            transitions::seq.eq(user.last_transition.unwrap_or_default()),
             transitions::user_key.eq(&user.id),
+            transitions::previous.eq(previous),
             transitions::version.eq(user.version),
             transitions::attempt.eq(user.attempt),
             transitions::from_status.eq(from),
@@ -155,25 +163,32 @@ fn append(
 
 /// A counter, not a sequence of the database: it is given out in the order of commits and never skips.
 fn next_seq(conn: &mut Conn, partner: &str) -> QueryResult<i64> {
-    let counted = diesel::update(feeds::table.find(partner))
-        .set(feeds::last_seq.eq(feeds::last_seq + 1))
-        .execute(conn)?;
-    if counted == 0 {
+    let count = feeds::last_seq.eq(feeds::last_seq + 1);
+    if kept::update(conn, feeds::table, feeds::partner.eq(partner), count)? == 0 {
         diesel::insert_into(feeds::table)
             .values((feeds::partner.eq(partner), feeds::last_seq.eq(1)))
             .execute(conn)?;
     }
-    feeds::table
-        .find(partner)
-        .select(feeds::last_seq)
-        .get_result(conn)
+    let counted = feeds::table.find(partner).select(feeds::last_seq);
+    counted.get_result(conn)
 }
 
 /// A user's history, oldest first.
-pub fn of_user(conn: &mut Conn, user_key: &str) -> QueryResult<Vec<Transition>> {
-    transitions::table
-        .filter(transitions::user_key.eq(user_key))
-        .order(transitions::version)
-        .select(Transition::as_select())
-        .load(conn)
+pub fn of_user(conn: &mut Conn, user: &User) -> QueryResult<Vec<Transition>> {
+    let mut history = Vec::new();
+    let mut next = user.last_transition;
+    while let Some(seq) = next {
+        let found: Option<(Transition, Option<i64>)> = transitions::table
+            .find((&user.partner, seq))
+            .select((Transition::as_select(), transitions::previous))
+            .get_result(conn)
+            .optional()?;
+        let Some((transition, previous)) = found else {
+            break;
+        };
+        history.push(transition);
+        next = previous;
+    }
+    history.reverse();
+    Ok(history)
 }

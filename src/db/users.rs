@@ -6,6 +6,7 @@
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
+use super::kept;
 use super::schema::users;
 use super::{Conn, QueryResult, exactly_one};
 use crate::clock::Timestamp;
@@ -55,6 +56,10 @@ pub struct User {
     pub conflict: bool,
     /// When the provider last agreed with the status.
     pub confirmed_at: Option<Timestamp>,
+    /// The last delivery, from which [`super::deliveries`] go back one by one.
+    pub last_delivery: Option<String>,
+    /// The number of the last transition, from which [`super::transitions`] go back one by one.
+    pub last_transition: Option<i64>,
 }
 
 impl User {
@@ -178,8 +183,13 @@ pub fn with_user_id(conn: &mut Conn, user_id: &str) -> QueryResult<Vec<User>> {
         .load(conn)
 }
 
-/// Registers a user as pending, without a link.
-pub fn insert(conn: &mut Conn, new: &NewUser<'_>, now: Timestamp) -> QueryResult<User> {
+/// Registers a user as pending, without a link, by the transition of that number.
+pub fn insert(
+    conn: &mut Conn,
+    new: &NewUser<'_>,
+    transition: i64,
+    now: Timestamp,
+) -> QueryResult<User> {
     let user = User {
         id: new.id.clone(),
         partner: new.partner.to_owned(),
@@ -200,6 +210,8 @@ pub fn insert(conn: &mut Conn, new: &NewUser<'_>, now: Timestamp) -> QueryResult
         overridden: false,
         conflict: false,
         confirmed_at: None,
+        last_delivery: None,
+        last_transition: Some(transition),
     };
     diesel::insert_into(users::table)
         .values((
@@ -215,23 +227,22 @@ pub fn insert(conn: &mut Conn, new: &NewUser<'_>, now: Timestamp) -> QueryResult
             users::version.eq(user.version),
             users::created_at.eq(user.created_at),
             users::updated_at.eq(user.updated_at),
+            users::last_transition.eq(user.last_transition),
         ))
         .execute(conn)?;
     Ok(user)
 }
 
-/// Writes what has changed of a user whose version was `before`.
+/// Writes what has changed of how a user stands, whose version was `before`. No index knows of any of it.
 ///
 /// # Errors
 /// [`diesel::NotFound`] when the row has moved on since it was read.
 pub fn update(conn: &mut Conn, before: i64, user: &User) -> QueryResult<()> {
-    let rows = diesel::update(users::table)
-        .filter(users::id.eq(&user.id))
-        .filter(users::version.eq(before))
-        .set((
-            users::external_user_id.eq(&user.external_user_id),
-            users::country.eq(&user.country),
-            users::redirect_uri.eq(&user.redirect_uri),
+    let rows = kept::update(
+        conn,
+        users::table,
+        users::id.eq(&user.id).and(users::version.eq(before)),
+        (
             users::attempt.eq(user.attempt),
             users::status.eq(user.status),
             users::held.eq(user.held),
@@ -242,8 +253,40 @@ pub fn update(conn: &mut Conn, before: i64, user: &User) -> QueryResult<()> {
             users::updated_at.eq(user.updated_at),
             users::decided_at.eq(user.decided_at),
             users::overridden.eq(user.overridden),
+            users::last_delivery.eq(&user.last_delivery),
+            users::last_transition.eq(user.last_transition),
+        ),
+    )?;
+    exactly_one(rows)
+}
+
+/// Who a user is, which a link request may change.
+pub fn description(user: &User) -> (&str, &str, Option<&str>) {
+    let redirect_uri = user.redirect_uri.as_deref();
+    (&user.external_user_id, &user.country, redirect_uri)
+}
+
+/// Writes the [`description`] of a user, which [`update`] leaves alone.
+pub fn describe(conn: &mut Conn, user: &User) -> QueryResult<()> {
+    let (external_user_id, country, redirect_uri) = description(user);
+    let rows = diesel::update(users::table.find(&user.id))
+        .set((
+            users::external_user_id.eq(external_user_id),
+            users::country.eq(country),
+            users::redirect_uri.eq(redirect_uri),
         ))
         .execute(conn)?;
+    exactly_one(rows)
+}
+
+/// Writes down the last delivery of a user that it did not move.
+pub fn chain(conn: &mut Conn, user: &User) -> QueryResult<()> {
+    let rows = kept::update(
+        conn,
+        users::table,
+        users::id.eq(&user.id),
+        users::last_delivery.eq(&user.last_delivery),
+    )?;
     exactly_one(rows)
 }
 

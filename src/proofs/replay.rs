@@ -171,7 +171,7 @@ impl Week {
 
 fn answer(world: &mut World, who: Who) -> Value {
     let user = world.user(who);
-    let history = transitions::of_user(&mut world.conn, &user.id).unwrap();
+    let history = transitions::of_user(&mut world.conn, &user).unwrap();
     let history: Vec<_> = history.into_iter().map(TransitionDocument::from).collect();
     let mut told = serde_json::to_value(LinkedUserDocument::from(user)).unwrap();
     told.as_object_mut().unwrap().remove("asOf");

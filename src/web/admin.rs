@@ -168,9 +168,9 @@ async fn whole(app: &App, (partner, user_id): (String, String)) -> Result<WholeU
                 return Ok(None);
             };
             let memory = looks::of(conn, &user.id)?;
-            let history = transitions::of_user(conn, &user.id)?;
+            let history = transitions::of_user(conn, &user)?;
             let overrides = overrides::of_user(conn, &user.id)?;
-            let deliveries = deliveries::of_user(conn, &user.id)?;
+            let deliveries = deliveries::of_user(conn, &user)?;
             Ok(Some((user, memory, history, overrides, deliveries)))
         })
         .await?;
