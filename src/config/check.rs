@@ -33,10 +33,10 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             "is not an address with a port, such as 127.0.0.1:8080 or [::1]:8080",
         )
     })?;
-    if raw.server.workers > 1024 {
+    if raw.server.workers > 512 {
         return Err(bad(
             "server.workers",
-            "must be at most 1024; 0 means one for each core",
+            "must be at most 512; 0 means one for each core",
         ));
     }
     check_filter(&raw.log.filter).map_err(|reason| bad("log.filter", reason))?;

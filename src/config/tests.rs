@@ -262,7 +262,7 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
         ),
         (
             top("server.workers = 5000"),
-            "server.workers: must be at most 1024",
+            "server.workers: must be at most 512",
         ),
         (
             top("server.bind = \"localhost\""),
