@@ -19,6 +19,7 @@ mod links;
 mod looks;
 mod operating;
 mod outage;
+mod overload;
 mod privacy;
 mod provider;
 mod tenancy;
