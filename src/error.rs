@@ -43,11 +43,12 @@ pub enum Code {
     ProviderUnavailable,
     ProviderRateLimited,
     StoreUnavailable,
+    Overloaded,
 }
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 24] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -71,6 +72,7 @@ impl Code {
         Code::ProviderUnavailable,
         Code::ProviderRateLimited,
         Code::StoreUnavailable,
+        Code::Overloaded,
     ];
 
     /// The HTTP status, the stable code and the title.
@@ -135,6 +137,7 @@ impl Code {
                 (503, "provider_rate_limited", "The provider limits the rate")
             }
             Code::StoreUnavailable => (503, "store_unavailable", "The store is not available"),
+            Code::Overloaded => (503, "overloaded", "Too much is asked at once"),
         }
     }
 
@@ -239,6 +242,13 @@ impl Error {
     /// We ask the provider as often as we allow ourselves to.
     pub fn provider_busy() -> Error {
         let mut answer = Error::new(Code::ProviderRateLimited, STATUS_STAYS);
+        answer.0.retry_after = Some(1);
+        answer
+    }
+
+    /// More is asked at once than is taken on. Nothing was begun.
+    pub fn overloaded() -> Error {
+        let mut answer = Error::new(Code::Overloaded, "Nothing was done. Send it again later.");
         answer.0.retry_after = Some(1);
         answer
     }
@@ -455,10 +465,7 @@ mod tests {
         for code in Code::ALL {
             let (status, word, title) = code.row();
             assert!(seen.insert(word), "{word} stands twice");
-            assert!(
-                word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{word}"
-            );
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
             assert!((400..600).contains(&status) && !title.ends_with('.'));
         }
     }
@@ -472,22 +479,19 @@ mod tests {
         }
         .into();
         let busy: Error = capa::client::Error::RateLimited(Some(7)).into();
-        for (error, seconds) in [(store, "5"), (down, "30"), (busy, "7")] {
+        let much = Error::overloaded();
+        for (error, seconds) in [(store, "5"), (down, "30"), (busy, "7"), (much, "1")] {
             assert_eq!(error.status_code(), 503);
-            assert_eq!(
-                error.error_response().headers().get(RETRY_AFTER).unwrap(),
-                seconds
-            );
+            let answer = error.error_response();
+            assert_eq!(answer.headers().get(RETRY_AFTER).unwrap(), seconds);
         }
     }
 
     #[test]
     fn the_source_is_never_in_the_answer() {
         let error: Error = db::Error::Misused("table users".to_owned()).into();
-        assert_eq!(
-            error.source(),
-            Some("the store was used wrongly: table users")
-        );
+        let source = error.source().unwrap();
+        assert_eq!(source, "the store was used wrongly: table users");
         assert!(!error.problem("r1").contains("table users"));
         assert_eq!(error.to_string(), "internal_error");
     }
