@@ -39,6 +39,9 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             "must be at most 512; 0 means one for each core",
         ));
     }
+    if !(1..=100_000).contains(&raw.server.max_connections) {
+        return Err(bad("server.max_connections", "must be from 1 to 100000"));
+    }
     check_filter(&raw.log.filter).map_err(|reason| bad("log.filter", reason))?;
 
     let mut load_warnings = Vec::new();
@@ -46,6 +49,7 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         bind,
         public_url: web_url("server.public_url", &raw.server.public_url)?,
         workers: raw.server.workers,
+        max_connections: raw.server.max_connections,
         shutdown_timeout: duration(
             "server.shutdown_timeout",
             &raw.server.shutdown_timeout,

@@ -22,6 +22,7 @@ mod outage;
 mod overload;
 mod privacy;
 mod provider;
+mod slow;
 mod tenancy;
 mod users;
 mod verification;
