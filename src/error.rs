@@ -137,7 +137,7 @@ impl Code {
                 (503, "provider_rate_limited", "The provider limits the rate")
             }
             Code::StoreUnavailable => (503, "store_unavailable", "The store is not available"),
-            Code::Overloaded => (503, "overloaded", "There is too much to do"),
+            Code::Overloaded => (503, "overloaded", "Too much is asked at once"),
         }
     }
 
@@ -249,12 +249,9 @@ impl Error {
         answer
     }
 
-    /// More is asked of us at once than we take on.
+    /// More is asked at once than is taken on. Nothing was begun.
     pub fn overloaded() -> Error {
-        let mut answer = Error::new(
-            Code::Overloaded,
-            "Nothing was changed. Send it again in a moment.",
-        );
+        let mut answer = Error::new(Code::Overloaded, "Nothing was done. Send it again later.");
         answer.0.retry_after = Some(1);
         answer
     }
@@ -487,10 +484,7 @@ mod tests {
         for code in Code::ALL {
             let (status, word, title) = code.row();
             assert!(seen.insert(word), "{word} stands twice");
-            assert!(
-                word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{word}"
-            );
+            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
             assert!((400..600).contains(&status) && !title.ends_with('.'));
         }
     }
@@ -499,29 +493,25 @@ mod tests {
     fn every_503_says_when_to_come_again() {
         let trouble = db::Trouble::Locked;
         let store: Error = db::Error::Unavailable(trouble, "locked".to_owned()).into();
-        let busy_here: Error = db::Error::Overloaded.into();
         let down: Error = capa::client::Error::Unavailable {
             reason: String::new(),
             retry_after: None,
         }
         .into();
         let busy: Error = capa::client::Error::RateLimited(Some(7)).into();
-        for (error, seconds) in [(store, "5"), (busy_here, "1"), (down, "30"), (busy, "7")] {
+        let much: Error = db::Error::Overloaded.into();
+        for (error, seconds) in [(store, "5"), (down, "30"), (busy, "7"), (much, "1")] {
             assert_eq!(error.status_code(), 503);
-            assert_eq!(
-                error.error_response().headers().get(RETRY_AFTER).unwrap(),
-                seconds
-            );
+            let answer = error.error_response();
+            assert_eq!(answer.headers().get(RETRY_AFTER).unwrap(), seconds);
         }
     }
 
     #[test]
     fn the_source_is_never_in_the_answer() {
         let error: Error = db::Error::Misused("table users".to_owned()).into();
-        assert_eq!(
-            error.source(),
-            Some("the store was used wrongly: table users")
-        );
+        let source = error.source().unwrap();
+        assert_eq!(source, "the store was used wrongly: table users");
         assert!(!error.problem("r1").contains("table users"));
         assert_eq!(error.to_string(), "internal_error");
     }

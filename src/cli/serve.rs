@@ -27,6 +27,7 @@ pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
     }
     rt::System::new().block_on(async {
         let _lock = file::lock(&config.database.path)?;
+        server::raise_file_limit();
         let listener = server::bind(config.server.bind)?;
         let address = listener.local_addr()?;
         let app = web::Data::new(App::build(config, Clock::system())?);

@@ -33,11 +33,14 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             "is not an address with a port, such as 127.0.0.1:8080 or [::1]:8080",
         )
     })?;
-    if raw.server.workers > 1024 {
+    if raw.server.workers > 512 {
         return Err(bad(
             "server.workers",
-            "must be at most 1024; 0 means one for each core",
+            "must be at most 512; 0 means one for each core",
         ));
+    }
+    if !(1..=100_000).contains(&raw.server.max_connections) {
+        return Err(bad("server.max_connections", "must be from 1 to 100000"));
     }
     check_filter(&raw.log.filter).map_err(|reason| bad("log.filter", reason))?;
 
@@ -46,6 +49,7 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         bind,
         public_url: web_url("server.public_url", &raw.server.public_url)?,
         workers: raw.server.workers,
+        max_connections: raw.server.max_connections,
         shutdown_timeout: duration(
             "server.shutdown_timeout",
             &raw.server.shutdown_timeout,

@@ -64,6 +64,8 @@ pub struct Server {
     pub public_url: Url,
     /// Threads that answer requests; 0 means one for each core.
     pub workers: usize,
+    /// Connections that may be open at the same time; further ones wait.
+    pub max_connections: usize,
     /// How long requests under way may still take after a stop signal.
     pub shutdown_timeout: Duration,
 }

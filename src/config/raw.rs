@@ -34,6 +34,7 @@ pub(super) struct RawServer {
     pub bind: String,
     pub public_url: String,
     pub workers: usize,
+    pub max_connections: usize,
     pub shutdown_timeout: String,
 }
 

@@ -87,6 +87,7 @@ fn a_partner_alone_gets_every_default() {
     assert_eq!(config.server.bind.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.public_url.as_str(), "http://127.0.0.1:8080/");
     assert_eq!(config.server.workers, 0);
+    assert_eq!(config.server.max_connections, 8000);
     assert_eq!(config.server.shutdown_timeout, Duration::from_secs(10));
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.log.filter, "info");
@@ -242,7 +243,7 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
         (String::new(), "partners: none is configured"),
         (
             top("server.bnid = \"x\""),
-            "server.bnid: unknown key; known here: bind, public_url, workers, shutdown_timeout",
+            "server.bnid: unknown key; known here: bind, public_url, workers, max_connections, shutdown_timeout",
         ),
         (
             top("sever.bind = \"x\""),
@@ -262,7 +263,11 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
         ),
         (
             top("server.workers = 5000"),
-            "server.workers: must be at most 1024",
+            "server.workers: must be at most 512",
+        ),
+        (
+            top("server.max_connections = 0"),
+            "server.max_connections: must be from 1 to 100000",
         ),
         (
             top("server.bind = \"localhost\""),
@@ -481,7 +486,7 @@ fn every_fault_in_the_environment_names_the_key_or_the_variable() {
     let rows: &[(&[(&str, &str)], &str)] = &[
         (
             &[("KYC__SERVER__BNID", "x")],
-            "server.bnid: unknown key; known here: bind, public_url, workers, shutdown_timeout (from KYC__SERVER__BNID)",
+            "server.bnid: unknown key; known here: bind, public_url, workers, max_connections, shutdown_timeout (from KYC__SERVER__BNID)",
         ),
         (
             &[("KYC__SERVER__BIND", "x")],

@@ -1,4 +1,5 @@
-//! What every request passes on its way in and out: its id, the shape of its errors, its one line in the log.
+//! What every request passes on its way in and out: its place among those in flight, its id, the shape of its errors, its
+//! one line in the log.
 //!
 //! The log names the route and never the path, the query, a header or a body, because those carry ids and more.
 
@@ -8,9 +9,12 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::{HttpResponse, ResponseError};
 use uuid::Uuid;
 
-use crate::error::{Code, Error, PROBLEM_JSON, Written};
+use super::connection::InHand;
+use super::routes;
+use crate::error::{Code, CodeOnly, Error, PROBLEM_JSON, Written};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -21,7 +25,11 @@ pub async fn boundary<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let began = log::log_enabled!(log::Level::Debug).then(Instant::now);
     let id = request_id(&request);
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    let in_hand = admit(&request);
+    let mut response = match &in_hand {
+        Ok(_) => next.call(request).await?.map_into_boxed_body(),
+        Err(error) => refuse(request, error.clone()),
+    };
     let error = shape(&mut response, &id);
     // Every answer is about a person or a secret of somebody's, so that no cache between may keep it.
     let headers = response.headers_mut();
@@ -35,6 +43,25 @@ pub async fn boundary<B: MessageBody + 'static>(
     }
     report(&response, error.as_ref(), &id, began);
     Ok(response)
+}
+
+/// Whoever asks whether the process is alive needs no place: that it has much to do is no answer.
+fn admit(request: &ServiceRequest) -> Result<InHand, Error> {
+    let in_hand = InHand::begin(request.request())?;
+    if in_hand.takes_place() || request.path() == routes::ALIVE {
+        return Ok(in_hand);
+    }
+    Err(Error::overloaded())
+}
+
+/// The answer in the shape of the route, although no route has been looked for.
+fn refuse(request: ServiceRequest, error: Error) -> ServiceResponse<BoxBody> {
+    let answer: HttpResponse = if request.path().starts_with(routes::WEBHOOKS) {
+        CodeOnly(error).error_response()
+    } else {
+        error.error_response()
+    };
+    request.into_response(answer)
 }
 
 /// A caller's id is taken if it can do no harm in a log, else one is made.
@@ -77,14 +104,16 @@ fn shape(response: &mut ServiceResponse<BoxBody>, id: &str) -> Option<Error> {
     Some(error)
 }
 
-/// Failures are always logged; the rest only where somebody listens, because to name the route is not free.
+/// Failures are always logged; the rest only where somebody listens, because to name the route is not free. To refuse for
+/// overload is no failure: it is counted where it is found, and a line for each would be a load of its own.
 fn report(
     response: &ServiceResponse<BoxBody>,
     error: Option<&Error>,
     id: &str,
     began: Option<Instant>,
 ) {
-    let failed = response.status().is_server_error();
+    let overloaded = error.is_some_and(|error| error.code() == Code::Overloaded);
+    let failed = response.status().is_server_error() && !overloaded;
     if !failed && began.is_none() {
         return;
     }

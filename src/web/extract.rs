@@ -2,7 +2,6 @@
 //! [`Caller`], without an admin's no [`Admin`], without a right signature no [`SignedBody`].
 
 use std::ops::Deref;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{
@@ -14,6 +13,7 @@ use futures_util::future::{LocalBoxFuture, Ready, ready};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::connection::Connection;
 use crate::app::App;
 use crate::capa::signature::{self, Refusal};
 use crate::config::Partner;
@@ -22,8 +22,6 @@ use crate::ingest::Signed;
 
 /// No body is read further than this many bytes.
 const BODY_CAP: usize = 64 * 1024;
-/// How long a body may take to arrive; the framework's own limit covers the head only.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 const PARTNER_KEY: HeaderName = HeaderName::from_static("partner-api-key");
 
 /// The app, in the hands of a partner whose key was right.
@@ -255,7 +253,8 @@ impl FromRequest for SignedBody {
     }
 }
 
-/// Reads the body up to the cap and the deadline; a declared length over the cap is refused before reading.
+/// Reads the body up to the cap and the deadline; a declared length over the cap is refused before reading. While the body
+/// is on its way the request takes no place among those in flight, so that slow bodies keep nobody else out.
 fn read(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -266,7 +265,9 @@ fn read(
         .and_then(|length| length.to_str().ok());
     let declared: Option<usize> = declared.and_then(|length| length.parse().ok());
     let mut payload = payload.take();
+    let connection = Connection::of(request);
     async move {
+        let connection = connection?;
         let too_large = || Error::new(Code::BodyTooLarge, "The body may have 64 KiB at most.");
         if declared.is_some_and(|length| length > BODY_CAP) {
             return Err(too_large());
@@ -284,9 +285,11 @@ fn read(
             Ok(())
         };
         let late = |_| Error::new(Code::RequestTimeout, "The body took too long to arrive.");
-        tokio::time::timeout(BODY_DEADLINE, collect)
+        let parked = connection.park();
+        tokio::time::timeout(connection.body_deadline(), collect)
             .await
             .map_err(late)??;
+        parked.resume()?;
         Ok(body)
     }
 }

@@ -2,9 +2,11 @@
 
 mod admin;
 mod boundary;
+mod connection;
 pub(crate) mod documents;
 mod extract;
 mod health;
+pub mod limits;
 mod links;
 pub mod routes;
 pub mod server;

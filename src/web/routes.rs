@@ -8,6 +8,11 @@ use actix_web::{FromRequest, Handler, Responder, ResponseError};
 use super::{admin, health, links, users, webhooks};
 use crate::error::{Code, CodeOnly, Error};
 
+/// Whether the process is alive.
+pub const ALIVE: &str = "/healthz";
+/// Where the paths of webhooks begin.
+pub const WEBHOOKS: &str = "/webhooks/";
+
 /// Puts every route in place; the app must be there as `web::Data<App>`.
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -33,7 +38,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/v1/admin/deliveries", admin::deliveries))
         .service(get("/v1/admin/stats", admin::stats))
         // Whoever runs the service, without a key.
-        .service(get("/healthz", health::alive))
+        .service(get(ALIVE, health::alive))
         .service(get("/readyz", health::ready))
         .default_service(web::to(nothing_here));
 }

@@ -2,6 +2,7 @@
 
 pub mod process;
 pub mod truth;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use kyc_tracker::capa::signature::{self, sign};
 use kyc_tracker::clock::{Clock, Timestamp};
 use kyc_tracker::config::{Config, KeyHash};
 use kyc_tracker::reconcile;
+use kyc_tracker::web::limits::Limits;
 use kyc_tracker::web::server;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -116,6 +118,11 @@ impl TestApp {
 
     /// With these settings besides, named as in the environment.
     pub async fn with(settings: &[(&str, &str)]) -> TestApp {
+        TestApp::with_limits(Limits::default(), settings).await
+    }
+
+    /// With these limits and settings.
+    pub async fn with_limits(limits: Limits, settings: &[(&str, &str)]) -> TestApp {
         let folder = tempfile::tempdir().unwrap();
         let capa = MockServer::start().await;
         let config = config(&folder, &capa.uri(), settings);
@@ -123,7 +130,7 @@ impl TestApp {
         let app = web::Data::new(App::build(config, clock.clone()).unwrap());
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let running = server::serve(app.clone(), listener).unwrap();
+        let running = server::serve_with(app.clone(), listener, limits).unwrap();
         let server = running.handle();
         actix_web::rt::spawn(running);
         let http = http();

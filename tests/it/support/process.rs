@@ -33,9 +33,33 @@ pub struct Process {
 
 impl Process {
     pub fn start(arguments: &[&str], environment: &[(String, String)]) -> Process {
+        Process::begin(program(arguments), environment)
+    }
+
+    /// With these limits of open files.
+    pub fn start_with_files(
+        soft: u32,
+        hard: u32,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Process {
+        let limited = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.env_clear().stdin(Stdio::null());
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_kyc-tracker")]);
+        shell.args(arguments);
+        Process::begin(shell, environment)
+    }
+
+    /// Of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn begin(mut program: Command, environment: &[(String, String)]) -> Process {
         let folder = tempfile::tempdir().unwrap();
         let file = |name| File::create(folder.path().join(name)).unwrap();
-        let child = program(arguments)
+        let child = program
             .envs(environment.iter().cloned())
             .stdout(file("stdout"))
             .stderr(file("stderr"))
