@@ -27,6 +27,7 @@ const WRITER: &str = "
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -8192;
     PRAGMA journal_size_limit = 67108864;
+    PRAGMA wal_autocheckpoint = 8000;
 ";
 
 /// Settings of a connection that reads. The log lets it read whatever the writer does.

@@ -7,6 +7,7 @@
 
 pub mod attempts;
 pub mod catch_ups;
+mod checkpoints;
 pub mod deliveries;
 pub mod file;
 pub mod heartbeats;

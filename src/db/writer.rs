@@ -20,6 +20,7 @@ use diesel::result::Error as DieselError;
 use diesel::sqlite::Sqlite;
 use tokio::sync::{oneshot, watch};
 
+use super::checkpoints::Checkpoints;
 use super::{Conn, Error, QueryResult, Trouble, file};
 
 /// How many changes may wait; more are refused, so that memory stays bounded and whoever waits is answered in time.
@@ -56,6 +57,7 @@ impl Writer {
         let (life, alive) = watch::channel(());
         let desk = Desk {
             conn: Some(conn),
+            checkpoints: Checkpoints::start(path.clone())?,
             path,
         };
         let work = move || {
@@ -126,6 +128,7 @@ fn run<T>(conn: &mut Conn, change: impl FnOnce(&mut Conn) -> QueryResult<T>) -> 
 struct Desk {
     /// Absent after trouble, until it can be made anew.
     conn: Option<Conn>,
+    checkpoints: Checkpoints,
     path: PathBuf,
 }
 
@@ -172,6 +175,7 @@ impl Desk {
             Ok(())
         });
         let committed = committed.map_err(|error| trouble.unwrap_or_else(|| Error::from(error)));
+        self.checkpoints.written(done.len());
         for tell in done {
             tell(&committed);
         }
