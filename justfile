@@ -12,6 +12,11 @@ demo *args:
 chaos *args:
     cargo run --release -- chaos {{args}}
 
+# Speed beside the bare framework, footprint and start; docs/performance.md says how to read it. Takes --growth.
+bench *args:
+    cargo bench --locked --bench http --no-run
+    taskset -c 1 cargo bench --locked --bench http -- {{args}}
+
 # The tests whose names contain `filter`.
 test filter="":
     cargo test --locked {{filter}}

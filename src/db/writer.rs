@@ -43,9 +43,11 @@ type Change = Box<dyn FnOnce(Result<&mut Conn, Error>) -> Done + Send>;
 struct Done {
     /// Why nothing more can be written in this transaction.
     trouble: Option<Error>,
-    /// Tells the caller, when it is known what became of the transaction.
-    tell: Box<dyn FnOnce(&Result<(), Error>)>,
+    tell: Tell,
 }
+
+/// Tells a caller, when it is known what became of the transaction.
+type Tell = Box<dyn FnOnce(&Result<(), Error>)>;
 
 impl Writer {
     /// Starts the thread on a connection that was set up; it ends when the last clone is dropped.
