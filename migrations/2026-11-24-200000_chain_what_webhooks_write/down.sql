@@ -94,6 +94,13 @@ SELECT
     version, attempt, from_status, to_status, source, event, delivery_id, at
 FROM transitions ORDER BY partner, seq;
 
+-- The last sequence number given out, for each partner.
+CREATE TABLE feeds (
+    partner TEXT NOT NULL PRIMARY KEY,
+    last_seq BIGINT NOT NULL
+);
+INSERT INTO feeds SELECT partner, MAX(seq) FROM transitions GROUP BY partner;
+
 DROP TABLE strays;
 DROP TABLE transitions;
 DROP TABLE deliveries;

@@ -1,7 +1,10 @@
 -- A webhook costs mostly the pages that it touches and the statements that are parsed for it. So
 -- - what it writes is appended and has no index by user: each row of a user names the one before it, and the user the last;
 -- - no index is partial, because with one SQLite parses a statement on that table anew each time it is bound;
--- - no check says IN, for which SQLite builds an index of the words each time.
+-- - no check says IN, for which SQLite builds an index of the words each time;
+-- - deliveries and transitions have no row numbers of their own, which would make their key a second tree to write to
+--   (PostgreSQL knows no WITHOUT ROWID and needs none);
+-- - the last number of a partner's transitions is read off its last transition.
 
 CREATE TABLE chained_users (
     -- UUIDv7, so that lists ordered by it are in the order of registration.
@@ -77,7 +80,7 @@ CREATE TABLE chained_deliveries (
     last_received_at BIGINT NOT NULL,
     -- deliveries.id of the delivery of the same user before this one.
     previous TEXT
-);
+) WITHOUT ROWID;
 INSERT INTO chained_deliveries
 SELECT
     id, partner, user_key, attempt, external_user_id, family, event, signature, body, outcome, repeats, received_at,
@@ -102,7 +105,7 @@ CREATE TABLE chained_transitions (
     delivery_id TEXT,
     at BIGINT NOT NULL,
     PRIMARY KEY (partner, seq)
-);
+) WITHOUT ROWID;
 INSERT INTO chained_transitions
 SELECT
     partner, seq, user_key,
@@ -121,6 +124,7 @@ CREATE TABLE strays (
 );
 INSERT INTO strays SELECT partner, COALESCE(external_user_id, ''), id FROM deliveries WHERE user_key IS NULL;
 
+DROP TABLE feeds;
 DROP TABLE transitions;
 DROP TABLE deliveries;
 DROP TABLE users;

@@ -39,13 +39,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    feeds (partner) {
-        partner -> Text,
-        last_seq -> BigInt,
-    }
-}
-
-diesel::table! {
     heartbeats (name) {
         name -> Text,
         at -> BigInt,
@@ -132,7 +125,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     attempts,
     catch_ups,
     deliveries,
-    feeds,
     heartbeats,
     overrides,
     strays,

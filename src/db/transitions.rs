@@ -7,8 +7,7 @@
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
-use super::kept;
-use super::schema::{feeds, transitions};
+use super::schema::transitions;
 use super::users::{self, User};
 use super::{Conn, QueryResult};
 use crate::clock::Timestamp;
@@ -161,16 +160,14 @@ fn append(
     Ok(())
 }
 
-/// A counter, not a sequence of the database: it is given out in the order of commits and never skips.
+/// One more than the last, because transitions are never taken away: so numbers are given out in the order of commits and
+/// never skip.
 fn next_seq(conn: &mut Conn, partner: &str) -> QueryResult<i64> {
-    let count = feeds::last_seq.eq(feeds::last_seq + 1);
-    if kept::update(conn, feeds::table, feeds::partner.eq(partner), count)? == 0 {
-        diesel::insert_into(feeds::table)
-            .values((feeds::partner.eq(partner), feeds::last_seq.eq(1)))
-            .execute(conn)?;
-    }
-    let counted = feeds::table.find(partner).select(feeds::last_seq);
-    counted.get_result(conn)
+    let last: Option<i64> = transitions::table
+        .filter(transitions::partner.eq(partner))
+        .select(diesel::dsl::max(transitions::seq))
+        .get_result(conn)?;
+    Ok(last.unwrap_or(0) + 1)
 }
 
 /// A user's history, oldest first.
