@@ -249,6 +249,29 @@ pub(crate) fn in_memory() -> Conn {
     conn
 }
 
+/// Whether all that stands in the tables about a user can be reached from it, and nothing else.
+#[cfg(test)]
+pub(crate) fn is_chained(conn: &mut Conn, user: &users::User) -> bool {
+    let came: Vec<String> = schema::deliveries::table
+        .filter(schema::deliveries::user_key.eq(&user.id))
+        .order(schema::deliveries::id)
+        .select(schema::deliveries::id)
+        .load(conn)
+        .unwrap();
+    let moved: Vec<i64> = schema::transitions::table
+        .filter(schema::transitions::user_key.eq(&user.id))
+        .order(schema::transitions::seq)
+        .select(schema::transitions::seq)
+        .load(conn)
+        .unwrap();
+    let chained = deliveries::of_user(conn, user).unwrap();
+    let history = transitions::of_user(conn, user).unwrap();
+    came.iter().eq(chained.iter().map(|delivery| &delivery.id))
+        && moved
+            .iter()
+            .eq(history.iter().map(|transition| &transition.seq))
+}
+
 /// Marks the place that [`go_back`] returns to; places nest.
 #[cfg(test)]
 pub(crate) fn mark(conn: &mut Conn) {
@@ -311,6 +334,66 @@ mod tests {
         conn.run_pending_migrations(MIGRATIONS).unwrap();
         assert_eq!(dump(&mut conn), up);
         assert!(up.len() >= 5);
+    }
+
+    #[test]
+    fn what_was_stored_before_is_chained() {
+        let mut conn = Conn::establish(":memory:").unwrap();
+        conn.run_next_migration(MIGRATIONS).unwrap();
+        conn.run_next_migration(MIGRATIONS).unwrap();
+        conn.batch_execute(
+            "INSERT INTO users (id, partner, user_id, external_user_id, country, attempt, status, source, version,
+                created_at, updated_at, provider_word, failures)
+             VALUES ('k1', 'acme', 'u1', 'e1', 'DO', 1, 'in_review', 'webhook', 3, 5, 7, 'PENDING', 2),
+                    ('k2', 'acme', 'u2', 'e2', 'DO', 1, 'pending', 'link', 1, 5, 5, NULL, 0);
+             INSERT INTO deliveries (id, partner, user_key, attempt, external_user_id, family, event, signature, outcome,
+                repeats, received_at, last_received_at)
+             VALUES ('d1', 'acme', 'k1', 1, 'e1', 'KYC', 'CREATED_KYC', x'01', 'applied', 0, 6, 6),
+                    ('d2', 'acme', NULL, NULL, 'e3', 'KYC', 'CREATED_KYC', x'02', 'unmatched', 0, 6, 6),
+                    ('d3', 'acme', 'k1', 1, 'e1', 'KYC', 'REVIEW_NEEDED_KYC', x'03', 'applied', 1, 7, 8),
+                    ('d4', 'acme', NULL, NULL, NULL, NULL, NULL, x'04', 'unreadable', 0, 7, 7);
+             INSERT INTO transitions (partner, seq, user_key, version, attempt, from_status, to_status, source, at)
+             VALUES ('acme', 1, 'k1', 1, 1, NULL, 'pending', 'link', 5),
+                    ('acme', 2, 'k2', 1, 1, NULL, 'pending', 'link', 5),
+                    ('acme', 3, 'k1', 2, 1, 'pending', 'submitted', 'webhook', 6),
+                    ('acme', 4, 'k1', 3, 1, 'submitted', 'in_review', 'webhook', 7);
+             INSERT INTO feeds VALUES ('acme', 4);",
+        )
+        .unwrap();
+        conn.run_pending_migrations(MIGRATIONS).unwrap();
+        for (user_id, last_delivery, last_transition) in [("u1", Some("d3"), 4), ("u2", None, 2)] {
+            let user = users::find(&mut conn, "acme", user_id).unwrap().unwrap();
+            assert_eq!(user.last_delivery.as_deref(), last_delivery);
+            assert_eq!(user.last_transition, Some(last_transition));
+            assert!(is_chained(&mut conn, &user));
+        }
+        let looked = looks::of(&mut conn, "k1").unwrap();
+        assert_eq!(
+            (looked.provider_word.as_deref(), looked.failures),
+            (Some("PENDING"), 2)
+        );
+        let waiting = deliveries::unmatched(&mut conn, "acme", "e3").unwrap();
+        assert_eq!(waiting[0].id, "d2");
+        let user = register(&mut conn, "u3").unwrap();
+        assert_eq!(user.last_transition, Some(5));
+        let before = |conn: &mut Conn| {
+            let (users, deliveries) = (
+                schema::users::table.count(),
+                schema::deliveries::table.count(),
+            );
+            let transitions = schema::transitions::table
+                .count()
+                .get_result::<i64>(conn)
+                .unwrap();
+            let users = users.get_result::<i64>(conn).unwrap();
+            (
+                users,
+                deliveries.get_result::<i64>(conn).unwrap(),
+                transitions,
+            )
+        };
+        conn.revert_last_migration(MIGRATIONS).unwrap();
+        assert_eq!(before(&mut conn), (3, 4, 5));
     }
 
     #[test]

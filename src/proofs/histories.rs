@@ -13,6 +13,7 @@ use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 
 use super::world::{Answered, Ask, LAG, Truth, Who, World};
+use crate::db;
 use crate::kyc::status::Status;
 use crate::kyc::verification::Confirm;
 
@@ -204,6 +205,9 @@ impl Play {
         world.pass(Duration::from_secs(54 * 3600), true);
         never_wrong(world)?;
         let user = world.user(self.who);
+        if !db::is_chained(&mut world.conn, &user) {
+            return Err("something about the user cannot be reached".to_owned());
+        }
         let shown = user.state().shown();
         let truth = world.truth(self.who, user.attempt);
         let right = match truth {
