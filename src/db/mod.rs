@@ -282,6 +282,7 @@ mod tests {
             external_user_id: user_id,
             country: "DO",
             redirect_uri: None,
+            status: Status::Pending,
         };
         transitions::register(conn, &new, clock.now())
     }
