@@ -24,7 +24,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-#[cfg(test)]
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -208,6 +207,12 @@ impl Db {
     pub async fn ended(&self) {
         self.writer.ended().await;
     }
+}
+
+/// Lets the connection that writes keep 256 MB of pages instead of 8, for a command that changes pages all over the file;
+/// with fewer it would write most of them again and again.
+pub fn widen_cache(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("PRAGMA cache_size = -262144")
 }
 
 /// A guarded update must hit its row.
