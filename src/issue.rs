@@ -12,6 +12,7 @@ use crate::db::{Conn, QueryResult};
 use crate::error::{Code, Error};
 use crate::ingest;
 use crate::kyc::link_request::LinkRequest;
+use crate::kyc::status::Status;
 use crate::kyc::verification::{Confirm, Link, link};
 use crate::reconcile;
 
@@ -118,6 +119,7 @@ pub(crate) fn begin(
                 external_user_id,
                 country: request.country,
                 redirect_uri: request.partner_redirect_uri.as_deref(),
+                status: Status::Pending,
             };
             let user = transitions::register(conn, &new, now)?;
             if confirm != Confirm::Never {

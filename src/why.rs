@@ -68,7 +68,7 @@ impl Known {
             (Source::Provider, None) => {
                 "because the provider answered so when it was asked".to_owned()
             }
-            (Source::Manual, None) => "because an admin set it by hand".to_owned(),
+            (Source::Manual, None) => "because it was imported so".to_owned(),
         };
         let shown = user.state().shown();
         format!(

@@ -3,6 +3,7 @@
 mod chaos;
 mod check_config;
 mod demo;
+mod import;
 mod key;
 mod reconcile;
 mod sandbox;
@@ -41,6 +42,8 @@ enum Command {
     Sandbox(sandbox::Arguments),
     /// Ask the provider now where users stand.
     Reconcile(reconcile::Arguments),
+    /// Load users whom a partner has already; it may be repeated.
+    Import(import::Arguments),
     /// Say in one paragraph why a user stands where it stands.
     Why(why::Arguments),
     /// Say whether the settings are usable.
@@ -66,6 +69,10 @@ pub fn run() -> ExitCode {
         },
         Command::Sandbox(arguments) => sandbox::run(config, arguments),
         Command::Reconcile(arguments) => reconcile::run(config, arguments),
+        Command::Import(arguments) => match import::run(config, arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Why(arguments) => why::run(config, arguments),
         Command::CheckConfig => check_config::run(config),
         Command::Key(command) => key::run(command),

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use diesel::connection::SimpleConnection;
@@ -47,11 +47,9 @@ pub struct Lock(#[expect(dead_code, reason = "holding it is all it is for")] Fil
 /// # Errors
 /// When another service has it, or the lock cannot be made.
 pub fn lock(path: &Path) -> anyhow::Result<Lock> {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
-    let path = Path::new(&name);
+    let path = lock_path(path);
     let making = || format!("cannot make the lock {}", path.display());
-    let file = make(path).with_context(making)?;
+    let file = make(&path).with_context(making)?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => bail!(
@@ -60,6 +58,25 @@ pub fn lock(path: &Path) -> anyhow::Result<Lock> {
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(making),
     }
+}
+
+/// Whether a service runs on the file at this moment. It looks by taking the lock and giving it back at once, shared, so
+/// that others may look too.
+///
+/// # Errors
+/// When the lock cannot be looked at.
+pub fn is_locked(path: &Path) -> std::io::Result<bool> {
+    match make(&lock_path(path))?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    PathBuf::from(name)
 }
 
 /// Opens the file for writing, making it and its folder where they are missing, and brings its schema up to date.
@@ -196,7 +213,9 @@ mod tests {
         let held = lock(&path).unwrap();
         let refused = lock(&path).unwrap_err().to_string();
         assert!(refused.contains("another service is running"), "{refused}");
+        assert!(is_locked(&path).unwrap());
         drop(held);
+        assert!(!is_locked(&path).unwrap());
         lock(&path).unwrap();
     }
 }

@@ -50,7 +50,7 @@ pub enum Cause<'a> {
     },
     /// The provider's own answer to a look.
     Provider,
-    /// An admin; who and why stands in the table of overrides.
+    /// A hand: an admin's, and who and why stands in the table of overrides, or that of an import.
     Manual,
 }
 
@@ -65,11 +65,15 @@ impl Cause<'_> {
     }
 }
 
-/// Registers a user and begins its history.
+/// Registers a user and begins its history. One who stands further than pending was put there by hand.
 pub fn register(conn: &mut Conn, new: &users::NewUser<'_>, now: Timestamp) -> QueryResult<User> {
+    let cause = match new.status {
+        Status::Pending => Cause::Link,
+        _ => Cause::Manual,
+    };
     let seq = next_seq(conn, new.partner)?;
-    let user = users::insert(conn, new, seq, now)?;
-    append(conn, &user, None, (None, Cause::Link), now)?;
+    let user = users::insert(conn, new, (seq, cause.source()), now)?;
+    append(conn, &user, None, (None, cause), now)?;
     Ok(user)
 }
 

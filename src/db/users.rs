@@ -79,7 +79,7 @@ impl User {
     }
 }
 
-/// A user to be registered, at the beginning of attempt 1.
+/// A user to be registered, in attempt 1.
 pub struct NewUser<'a> {
     /// The key of the row.
     pub id: String,
@@ -93,6 +93,8 @@ pub struct NewUser<'a> {
     pub country: &'a str,
     /// Where the provider sends the user afterwards.
     pub redirect_uri: Option<&'a str>,
+    /// Where the user stands; anything but pending was learnt before it came here.
+    pub status: Status,
 }
 
 /// Why a person might have to see to a user.
@@ -183,11 +185,11 @@ pub fn with_user_id(conn: &mut Conn, user_id: &str) -> QueryResult<Vec<User>> {
         .load(conn)
 }
 
-/// Registers a user as pending, without a link, by the transition of that number.
+/// Registers a user without a link, by the transition of that number and source.
 pub fn insert(
     conn: &mut Conn,
     new: &NewUser<'_>,
-    transition: i64,
+    (transition, source): (i64, Source),
     now: Timestamp,
 ) -> QueryResult<User> {
     let user = User {
@@ -198,15 +200,15 @@ pub fn insert(
         country: new.country.to_owned(),
         redirect_uri: new.redirect_uri.map(str::to_owned),
         attempt: 1,
-        status: Status::Pending,
+        status: new.status,
         held: None,
-        source: Source::Link,
+        source,
         version: 1,
         kyc_link: None,
         link_created_at: None,
         created_at: now,
         updated_at: now,
-        decided_at: None,
+        decided_at: new.status.is_final().then_some(now),
         overridden: false,
         conflict: false,
         confirmed_at: None,
@@ -227,6 +229,7 @@ pub fn insert(
             users::version.eq(user.version),
             users::created_at.eq(user.created_at),
             users::updated_at.eq(user.updated_at),
+            users::decided_at.eq(user.decided_at),
             users::last_transition.eq(user.last_transition),
         ))
         .execute(conn)?;

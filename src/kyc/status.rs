@@ -112,7 +112,7 @@ pub enum Source {
     Webhook,
     /// The provider's own answer to a look.
     Provider,
-    /// An admin.
+    /// An admin or an import.
     Manual,
 }
 

@@ -255,6 +255,7 @@ mod tests {
             external_user_id: "u1",
             country: "DO",
             redirect_uri: None,
+            status: Status::Pending,
         };
         let user = transitions::register(conn, &new, now).unwrap();
         let look = begin(conn, std::slice::from_ref(&user.id), now).unwrap();

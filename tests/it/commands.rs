@@ -78,6 +78,7 @@ fn good_settings_and_help_are_exit_code_0_and_wrong_use_is_2() {
         &["serve", "--help"],
         &["demo", "--help"],
         &["sandbox", "--help"],
+        &["import", "--help"],
         &["key", "new", "--help"],
         &["webhook", "sign", "--help"],
         &["webhook", "explain", "--help"],

@@ -15,6 +15,7 @@ mod admin;
 mod chaos;
 mod commands;
 mod errors;
+mod import;
 mod links;
 mod looks;
 mod operating;

@@ -111,6 +111,7 @@ fn register(conn: &mut Conn, clock: &Clock, id: &str) -> QueryResult<User> {
         external_user_id: id,
         country: "DO",
         redirect_uri: None,
+        status: Status::Pending,
     };
     transitions::register(conn, &new, clock.now())
 }

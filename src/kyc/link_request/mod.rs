@@ -193,9 +193,10 @@ impl fmt::Debug for PersonalInfo {
 
 /// Why a value of the right JSON type is refused; [`Fields`] makes a [`Fault`] of it by adding the path.
 #[derive(Debug, PartialEq, Eq)]
-struct Refusal {
-    code: &'static str,
-    message: String,
+pub(crate) struct Refusal {
+    pub(crate) code: &'static str,
+    /// One sentence that says what to do; it never repeats the value.
+    pub(crate) message: String,
 }
 
 fn refuse<T>(code: &'static str, message: impl Into<String>) -> Result<T, Refusal> {
@@ -304,7 +305,7 @@ impl<'a, 'f> Fields<'a, 'f> {
     }
 }
 
-fn check_user_id(text: &str) -> Result<String, Refusal> {
+pub(crate) fn check_user_id(text: &str) -> Result<String, Refusal> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~:@-".contains(&byte);
     // The id becomes a path segment of the provider's URL, where "." and ".." would name another resource.
     let only_dots = text.bytes().all(|byte| byte == b'.');
@@ -317,7 +318,7 @@ fn check_user_id(text: &str) -> Result<String, Refusal> {
     )
 }
 
-fn check_external_user_id(text: &str) -> Result<String, Refusal> {
+pub(crate) fn check_external_user_id(text: &str) -> Result<String, Refusal> {
     let padded = text.trim().len() != text.len();
     if (1..=255).contains(&text.chars().count()) && !text.contains(char::is_control) && !padded {
         return Ok(text.to_owned());
@@ -328,7 +329,7 @@ fn check_external_user_id(text: &str) -> Result<String, Refusal> {
     )
 }
 
-fn check_country(text: &str) -> Result<&'static str, Refusal> {
+pub(crate) fn check_country(text: &str) -> Result<&'static str, Refusal> {
     match COUNTRIES.into_iter().find(|code| *code == text) {
         Some(code) => Ok(code),
         None => refuse(

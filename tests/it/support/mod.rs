@@ -156,6 +156,16 @@ impl TestApp {
         run.await.unwrap().unwrap()
     }
 
+    /// The same, with this text as its standard input.
+    pub async fn command_reads(&self, arguments: &[&str], input: &str) -> Output {
+        let file = process::file(self.folder.path(), "input", input);
+        let mut program = process::program(arguments);
+        program.envs(settings(&self.folder, &self.capa.uri()));
+        program.stdin(std::fs::File::open(file).unwrap());
+        let run = actix_web::rt::task::spawn_blocking(move || program.output());
+        run.await.unwrap().unwrap()
+    }
+
     /// The folder of the database, and nothing else.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
