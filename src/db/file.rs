@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use diesel::connection::SimpleConnection;
@@ -38,6 +39,9 @@ const READER: &str = "
     PRAGMA cache_size = -8192;
 ";
 
+/// How long [`is_locked`] holds the lock at the most.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// Says that a service is running on a file, for as long as it is held, and to the end of the process at the latest.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "holding it is all it is for")] File);
@@ -50,7 +54,13 @@ pub fn lock(path: &Path) -> anyhow::Result<Lock> {
     let path = lock_path(path);
     let making = || format!("cannot make the lock {}", path.display());
     let file = make(&path).with_context(making)?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    // It may be no service but an import that is looking, which takes no longer than this.
+    if matches!(locked, Err(TryLockError::WouldBlock)) {
+        std::thread::sleep(GLANCE);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => bail!(
             "another service is running on this database: it holds the lock {}",
