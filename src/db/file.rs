@@ -39,7 +39,7 @@ const READER: &str = "
 
 /// Which files were opened. The system lets a file that was deleted or replaced be written as before, although nobody will
 /// find again what is in it; so it is asked whether those files still stand where they stood.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Opened {
     path: PathBuf,
     log: PathBuf,
@@ -66,12 +66,28 @@ impl Opened {
         same(&self.log, self.ids[1])
     }
 
-    /// Opens the file anew, but none that stands in its place. The log may be another then.
+    /// Opens the file anew for writing, but none that stands in its place. The log may be another then.
     pub(super) fn reopen(&mut self) -> Result<Conn, Error> {
         self.check_file()?;
-        let conn = reopen(&self.path)?;
+        let open = || {
+            let mut conn = establish(&self.path)?;
+            set_up(&mut conn)?;
+            Ok(conn)
+        };
+        let conn = open().map_err(unavailable)?;
         self.ids[1] = id(&self.log)?;
         Ok(conn)
+    }
+
+    /// Opens the file for reading, waiting up to `patience` milliseconds in the rare cases in which a reader has to wait.
+    pub(super) fn reader(&self, patience: u32) -> Result<Conn, Error> {
+        self.check_file()?;
+        let open = || {
+            let mut conn = establish(&self.path)?;
+            conn.batch_execute(&format!("PRAGMA busy_timeout = {patience};{READER}"))?;
+            Ok(conn)
+        };
+        open().map_err(unavailable)
     }
 
     fn check_file(&self) -> Result<(), Error> {
@@ -131,28 +147,6 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Conn> {
     conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
         .context("cannot empty the log of the database")?;
     Ok(conn)
-}
-
-/// Opens for writing what [`open`] has opened before.
-fn reopen(path: &Path) -> Result<Conn, Error> {
-    let open = || {
-        ensure!(path.exists(), "unable to open database file: it is gone");
-        let mut conn = establish(path)?;
-        set_up(&mut conn)?;
-        Ok(conn)
-    };
-    open().map_err(unavailable)
-}
-
-/// Opens for reading, waiting up to `patience` milliseconds in the rare cases in which a reader has to wait.
-pub(super) fn reader(path: &Path, patience: u32) -> Result<Conn, Error> {
-    let open = || {
-        ensure!(path.exists(), "unable to open database file: it is gone");
-        let mut conn = establish(path)?;
-        conn.batch_execute(&format!("PRAGMA busy_timeout = {patience};{READER}"))?;
-        Ok(conn)
-    };
-    open().map_err(unavailable)
 }
 
 fn unavailable(error: anyhow::Error) -> Error {

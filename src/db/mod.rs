@@ -151,10 +151,10 @@ impl Db {
     pub fn open(path: &Path) -> anyhow::Result<Db> {
         let conn = file::open(path)?;
         let opened = file::Opened::at(path)?;
-        let writer = Writer::start(conn, opened).context("cannot start the writer")?;
+        let writer = Writer::start(conn, opened.clone()).context("cannot start the writer")?;
         let readers = Arc::new(Reading {
-            here: Readers::new(path.to_owned(), 0),
-            aside: Readers::new(path.to_owned(), PATIENCE),
+            here: Readers::new(opened.clone(), 0),
+            aside: Readers::new(opened, PATIENCE),
             turns: Semaphore::new(READS),
         });
         Ok(Db { writer, readers })

@@ -46,8 +46,11 @@ struct Done {
     /// Why nothing more can be written in this transaction.
     trouble: Option<Error>,
     /// Tells the caller, when it is known what became of the transaction.
-    tell: Box<dyn FnOnce(&Result<(), Error>)>,
+    tell: Box<dyn FnOnce(&Committed)>,
 }
+
+/// What became of a transaction.
+type Committed = Result<(), Error>;
 
 impl Writer {
     /// Starts the thread on a connection that was set up, to the file that was `opened` for it; it ends when the last clone
@@ -88,7 +91,7 @@ impl Writer {
                 Err(error @ Error::Unavailable(..)) => Some(error.clone()),
                 _ => None,
             };
-            let tell = Box::new(move |committed: &Result<(), Error>| {
+            let tell = Box::new(move |committed: &Committed| {
                 let _ = tell.send(result.and_then(|value| committed.clone().map(|()| value)));
             });
             Done { trouble, tell }
@@ -230,8 +233,8 @@ mod tests {
         let table = "CREATE TABLE notes (note TEXT NOT NULL)";
         conn.batch_execute(table).unwrap();
         let opened = Opened::at(&path).unwrap();
-        let writer = Writer::start(conn, opened).unwrap();
-        (folder, writer, file::reader(&path, 0).unwrap())
+        let reader = opened.reader(0).unwrap();
+        (folder, Writer::start(conn, opened).unwrap(), reader)
     }
 
     fn note(conn: &mut Conn) -> QueryResult<()> {
