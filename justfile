@@ -17,6 +17,10 @@ bench *args:
     cargo bench --locked --bench http --no-run
     taskset -c 1 cargo bench --locked --bench http -- {{args}}
 
+# Kills, power cuts and faults of the disk by the hundred. All of it needs root, mkfs.ext4 and strace.
+torture:
+    KYC_TORTURE=1 cargo test --release --locked --test it -- crash:: faults:: gone:: --nocapture --test-threads=1
+
 # The tests whose names contain `filter`.
 test filter="":
     cargo test --locked {{filter}}

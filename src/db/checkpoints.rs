@@ -3,13 +3,13 @@
 //! Left to the commits, a checkpoint would stop every writer for as long as the disk takes. This one runs beside them, each
 //! time that enough has been written; what is left for a commit to do, once the log is long, is its last piece.
 
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use diesel::connection::SimpleConnection;
 
-use super::{Conn, file};
+use super::Conn;
+use super::file::Opened;
 
 /// After how many changes: some megabytes of log.
 const CHANGES: usize = 512;
@@ -25,12 +25,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(path: PathBuf) -> std::io::Result<Checkpoints> {
+    pub(super) fn start(opened: Opened) -> std::io::Result<Checkpoints> {
         // One place: what is written during a checkpoint makes the next one due, once.
         let (wake, woken) = sync_channel(1);
         thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || work(&path, &woken))?;
+            .spawn(move || work(opened, &woken))?;
         Ok(Checkpoints { written: 0, wake })
     }
 
@@ -44,11 +44,11 @@ impl Checkpoints {
     }
 }
 
-fn work(path: &std::path::Path, woken: &Receiver<()>) {
+fn work(mut opened: Opened, woken: &Receiver<()>) {
     let mut conn: Option<Conn> = None;
     while woken.recv().is_ok() {
         if conn.is_none() {
-            conn = file::reopen(path).ok();
+            conn = opened.reopen().ok();
         }
         let copied = conn
             .as_mut()

@@ -1,7 +1,7 @@
 //! The file of the store: how it is made, locked and opened, and the settings of each connection.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +38,80 @@ const READER: &str = "
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -8192;
 ";
+
+/// Which files were opened. The system lets a file that was deleted or replaced be written as before, although nobody will
+/// find again what is in it; so it is asked whether those files still stand where they stood.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    path: PathBuf,
+    log: PathBuf,
+    /// Device and number of the file and of its log.
+    ids: [(u64, u64); 2],
+}
+
+impl Opened {
+    /// The file and its log that stand there now.
+    pub(super) fn at(path: &Path) -> Result<Opened, Error> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = PathBuf::from(log);
+        Ok(Opened {
+            ids: [id(path)?, id(&log)?],
+            path: path.to_owned(),
+            log,
+        })
+    }
+
+    /// Fails unless both still stand there.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.check_file()?;
+        same(&self.log, self.ids[1])
+    }
+
+    /// Opens the file anew for writing, but none that stands in its place. The log may be another then.
+    pub(super) fn reopen(&mut self) -> Result<Conn, Error> {
+        self.check_file()?;
+        let open = || {
+            let mut conn = establish(&self.path)?;
+            set_up(&mut conn)?;
+            Ok(conn)
+        };
+        let conn = open().map_err(unavailable)?;
+        self.ids[1] = id(&self.log)?;
+        Ok(conn)
+    }
+
+    /// Opens the file for reading, waiting up to `patience` milliseconds in the rare cases in which a reader has to wait.
+    pub(super) fn reader(&self, patience: u32) -> Result<Conn, Error> {
+        self.check_file()?;
+        let open = || {
+            let mut conn = establish(&self.path)?;
+            conn.batch_execute(&format!("PRAGMA busy_timeout = {patience};{READER}"))?;
+            Ok(conn)
+        };
+        open().map_err(unavailable)
+    }
+
+    fn check_file(&self) -> Result<(), Error> {
+        same(&self.path, self.ids[0])
+    }
+}
+
+fn id(path: &Path) -> Result<(u64, u64), Error> {
+    let found = path.metadata().map_err(|error| {
+        let text = format!("unable to open {}: {error}", path.display());
+        Error::Unavailable(Trouble::Gone, text)
+    });
+    found.map(|found| (found.dev(), found.ino()))
+}
+
+fn same(path: &Path, opened: (u64, u64)) -> Result<(), Error> {
+    if id(path)? == opened {
+        return Ok(());
+    }
+    let text = format!("another file stands in the place of {}", path.display());
+    Err(Error::Unavailable(Trouble::Gone, text))
+}
 
 /// How long [`is_locked`] holds the lock at the most.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -101,28 +175,6 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Conn> {
     conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
         .context("cannot empty the log of the database")?;
     Ok(conn)
-}
-
-/// Opens for writing what [`open`] has opened before.
-pub(super) fn reopen(path: &Path) -> Result<Conn, Error> {
-    let open = || {
-        ensure!(path.exists(), "unable to open database file: it is gone");
-        let mut conn = establish(path)?;
-        set_up(&mut conn)?;
-        Ok(conn)
-    };
-    open().map_err(unavailable)
-}
-
-/// Opens for reading, waiting up to `patience` milliseconds in the rare cases in which a reader has to wait.
-pub(super) fn reader(path: &Path, patience: u32) -> Result<Conn, Error> {
-    let open = || {
-        ensure!(path.exists(), "unable to open database file: it is gone");
-        let mut conn = establish(path)?;
-        conn.batch_execute(&format!("PRAGMA busy_timeout = {patience};{READER}"))?;
-        Ok(conn)
-    };
-    open().map_err(unavailable)
 }
 
 fn unavailable(error: anyhow::Error) -> Error {
@@ -227,5 +279,24 @@ mod tests {
         drop(held);
         assert!(!is_locked(&path).unwrap());
         lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_comes_back_is_opened_again_and_another_in_its_place_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name);
+        let _open = open(&path("kyc.db")).unwrap();
+        let mut opened = Opened::at(&path("kyc.db")).unwrap();
+        opened.check().unwrap();
+        std::fs::rename(path("kyc.db"), path("away.db")).unwrap();
+        assert_eq!(opened.check().unwrap_err().trouble(), Trouble::Gone);
+        std::fs::copy(path("away.db"), path("kyc.db")).unwrap();
+        assert_eq!(opened.check().unwrap_err().trouble(), Trouble::Gone);
+        assert_eq!(opened.reopen().err().unwrap().trouble(), Trouble::Gone);
+        std::fs::rename(path("away.db"), path("kyc.db")).unwrap();
+        opened.check().unwrap();
+        opened.reopen().unwrap();
+        std::fs::remove_file(path("kyc.db-wal")).unwrap();
+        assert_eq!(opened.check().unwrap_err().trouble(), Trouble::Gone);
     }
 }

@@ -150,10 +150,11 @@ impl Db {
     /// When it cannot be made, opened, set up or migrated.
     pub fn open(path: &Path) -> anyhow::Result<Db> {
         let conn = file::open(path)?;
-        let writer = Writer::start(conn, path.to_owned()).context("cannot start the writer")?;
+        let opened = file::Opened::at(path)?;
+        let writer = Writer::start(conn, opened.clone()).context("cannot start the writer")?;
         let readers = Arc::new(Reading {
-            here: Readers::new(path.to_owned(), 0),
-            aside: Readers::new(path.to_owned(), PATIENCE),
+            here: Readers::new(opened.clone(), 0),
+            aside: Readers::new(opened, PATIENCE),
             turns: Semaphore::new(READS),
         });
         Ok(Db { writer, readers })

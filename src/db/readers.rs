@@ -2,14 +2,14 @@
 //!
 //! The one used last is used next, because it has the most in its cache. There are as many as were ever in use at once.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Conn, Error, QueryResult, file};
+use super::file::Opened;
+use super::{Conn, Error, QueryResult};
 
 /// Connections to one file.
 pub struct Readers {
-    path: PathBuf,
+    opened: Opened,
     /// How long one waits for a lock, in milliseconds.
     patience: u32,
     idle: Mutex<Vec<Conn>>,
@@ -17,9 +17,9 @@ pub struct Readers {
 
 impl Readers {
     /// None yet.
-    pub fn new(path: PathBuf, patience: u32) -> Readers {
+    pub(super) fn new(opened: Opened, patience: u32) -> Readers {
         Readers {
-            path,
+            opened,
             patience,
             idle: Mutex::default(),
         }
@@ -33,7 +33,7 @@ impl Readers {
         let idle = self.idle().pop();
         let mut conn = match idle {
             Some(conn) => conn,
-            None => file::reader(&self.path, self.patience)?,
+            None => self.opened.reader(self.patience)?,
         };
         let result = query(&mut conn).map_err(Error::from);
         // A connection that has seen trouble may remember it.

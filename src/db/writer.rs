@@ -5,12 +5,14 @@
 //! change that fails or panics takes only itself back. What the store itself cannot do (locked, full, read-only) fails
 //! whoever waits, and the connection is made anew, so that nothing of the trouble outlives its cause.
 //!
+//! Nothing is acknowledged that was written to a file which was deleted or replaced meanwhile, and no other file is taken
+//! for it: who exchanges the file must start the service anew.
+//!
 //! A disk that reports an input or output error is not believed any more, because what it says later that it has flushed
 //! may be missing: the thread ends, and with it the process.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
@@ -21,7 +23,8 @@ use diesel::sqlite::Sqlite;
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoints::Checkpoints;
-use super::{Conn, Error, QueryResult, Trouble, file};
+use super::file::Opened;
+use super::{Conn, Error, QueryResult, Trouble};
 
 /// How many changes may wait; more are refused, so that memory stays bounded and whoever waits is answered in time.
 const QUEUE: usize = 1024;
@@ -50,17 +53,18 @@ struct Done {
 type Tell = Box<dyn FnOnce(&Result<(), Error>)>;
 
 impl Writer {
-    /// Starts the thread on a connection that was set up; it ends when the last clone is dropped.
+    /// Starts the thread on a connection that was set up, to the file that was `opened` for it; it ends when the last clone
+    /// is dropped.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(conn: Conn, path: PathBuf) -> std::io::Result<Writer> {
+    pub(super) fn start(conn: Conn, opened: Opened) -> std::io::Result<Writer> {
         let (queue, waiting) = sync_channel(QUEUE);
         let (life, alive) = watch::channel(());
         let desk = Desk {
             conn: Some(conn),
-            checkpoints: Checkpoints::start(path.clone())?,
-            path,
+            checkpoints: Checkpoints::start(opened.clone())?,
+            opened,
         };
         let work = move || {
             let _life = life;
@@ -131,7 +135,7 @@ struct Desk {
     /// Absent after trouble, until it can be made anew.
     conn: Option<Conn>,
     checkpoints: Checkpoints,
-    path: PathBuf,
+    opened: Opened,
 }
 
 impl Desk {
@@ -145,7 +149,10 @@ impl Desk {
             };
             let trouble = error.trouble().as_str();
             log::error!(trouble; "The store could not take what was to be written.");
-            self.conn = None;
+            // Closing the last connection to a file takes the log away by its name, which may be another file's by now.
+            if error.trouble() != Trouble::Gone {
+                self.conn = None;
+            }
             // Whoever came while one transaction waited for a lock would otherwise have to wait as long once more.
             waiting.extend(queue.try_iter().take(QUEUE));
             for change in waiting.drain(..) {
@@ -160,8 +167,11 @@ impl Desk {
     /// Runs what waits in one transaction and tells the callers; leaves waiting what there was trouble before.
     fn commit(&mut self, waiting: &mut VecDeque<Change>) -> Result<(), Error> {
         let conn = match &mut self.conn {
-            Some(conn) => conn,
-            none => none.insert(file::reopen(&self.path)?),
+            Some(conn) => {
+                self.opened.check()?;
+                conn
+            }
+            none => none.insert(self.opened.reopen()?),
         };
         let mut done = Vec::with_capacity(waiting.len());
         let mut trouble = None;
@@ -177,6 +187,7 @@ impl Desk {
             Ok(())
         });
         let committed = committed.map_err(|error| trouble.unwrap_or_else(|| Error::from(error)));
+        let committed = committed.and_then(|()| self.opened.check());
         self.checkpoints.written(done.len());
         for tell in done {
             tell(&committed);
@@ -202,3 +213,188 @@ impl QueryFragment<Sqlite> for Mark {
 }
 
 impl RunQueryDsl<Conn> for Mark {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use diesel::connection::SimpleConnection;
+    use diesel::result::DatabaseErrorKind;
+    use tokio::task::JoinHandle;
+
+    use super::super::file;
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A writer on a file with one empty table, and that file.
+    fn writer() -> (tempfile::TempDir, Writer, Conn) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kyc.db");
+        let mut conn = file::open(&path).unwrap();
+        let table = "CREATE TABLE notes (note TEXT NOT NULL)";
+        conn.batch_execute(table).unwrap();
+        let opened = Opened::at(&path).unwrap();
+        let reader = opened.reader(0).unwrap();
+        (folder, Writer::start(conn, opened).unwrap(), reader)
+    }
+
+    fn note(conn: &mut Conn) -> QueryResult<()> {
+        conn.batch_execute("INSERT INTO notes VALUES ('x')")
+    }
+
+    fn notes(conn: &mut Conn) -> i64 {
+        #[derive(QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            notes: i64,
+        }
+        let count = diesel::sql_query("SELECT count(*) AS notes FROM notes");
+        count.get_result::<Count>(conn).unwrap().notes
+    }
+
+    type Told = JoinHandle<Result<(), Error>>;
+
+    /// Puts a change into the queue and returns when it is there.
+    async fn put(
+        writer: &Writer,
+        change: impl FnOnce(&mut Conn) -> QueryResult<()> + Send + 'static,
+    ) -> Told {
+        let writer = writer.clone();
+        let told = tokio::spawn(async move { writer.write(change).await });
+        tokio::task::yield_now().await;
+        told
+    }
+
+    /// Keeps the writer at a change until what is returned is dropped.
+    async fn blocked(writer: &Writer) -> (mpsc::Sender<()>, Told) {
+        let (begun, begins) = oneshot::channel();
+        let (hold, held) = mpsc::channel::<()>();
+        let wait = move |conn: &mut Conn| {
+            let _ = begun.send(());
+            let _ = held.recv_timeout(LONG);
+            note(conn)
+        };
+        let told = put(writer, wait).await;
+        begins.await.unwrap();
+        (hold, told)
+    }
+
+    fn broken(text: &str) -> DieselError {
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn what_the_queue_has_no_room_for_is_refused_and_what_it_took_is_done() {
+        let (_folder, writer, mut reader) = writer();
+        let (hold, first) = blocked(&writer).await;
+        let mut taken = vec![first];
+        for _ in 0..QUEUE {
+            taken.push(put(&writer, note).await);
+        }
+        for _ in 0..3 {
+            let refused = writer.write(note).await;
+            assert!(matches!(refused, Err(Error::Overloaded)), "{refused:?}");
+        }
+        assert_eq!(notes(&mut reader), 0);
+        drop(hold);
+        for told in taken {
+            told.await.unwrap().unwrap();
+        }
+        assert_eq!(notes(&mut reader), i64::try_from(QUEUE).unwrap() + 1);
+    }
+
+    #[tokio::test]
+    async fn what_fails_or_panics_takes_nothing_back_of_its_batch() {
+        let (_folder, writer, mut reader) = writer();
+        let (hold, first) = blocked(&writer).await;
+        let good = put(&writer, note).await;
+        let panics = put(&writer, |conn| {
+            note(conn)?;
+            panic!("on purpose")
+        });
+        let panics = panics.await;
+        let fails = put(&writer, |conn| {
+            note(conn)?;
+            Err(super::super::NOT_FOUND)
+        });
+        let fails = fails.await;
+        let last = put(&writer, note).await;
+        drop(hold);
+        for told in [first, good, last] {
+            told.await.unwrap().unwrap();
+        }
+        for told in [panics, fails] {
+            let error = told.await.unwrap().unwrap_err();
+            assert!(matches!(error, Error::Misused(_)), "{error}");
+        }
+        assert_eq!(notes(&mut reader), 3);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_of_success_before_the_commit() {
+        let (_folder, writer, mut reader) = writer();
+        let (hold, first) = blocked(&writer).await;
+        let good = put(&writer, note).await;
+        // What it refers to is missing, which SQLite says at the commit.
+        let dangling = "CREATE TABLE those (id INTEGER PRIMARY KEY);
+            CREATE TABLE these (that INTEGER REFERENCES those DEFERRABLE INITIALLY DEFERRED);
+            INSERT INTO these VALUES (1)";
+        let dangling = put(&writer, move |conn| conn.batch_execute(dangling)).await;
+        drop(hold);
+        first.await.unwrap().unwrap();
+        for told in [good, dangling] {
+            told.await.unwrap().unwrap_err();
+        }
+        assert_eq!(notes(&mut reader), 1);
+        writer.write(note).await.unwrap();
+        assert_eq!(notes(&mut reader), 2);
+    }
+
+    #[tokio::test]
+    async fn trouble_of_the_store_fails_the_whole_batch_and_passes() {
+        let (_folder, writer, mut reader) = writer();
+        let (hold, first) = blocked(&writer).await;
+        let before = put(&writer, note).await;
+        let full = put(&writer, |_| Err(broken("database or disk is full"))).await;
+        let after = put(&writer, note).await;
+        drop(hold);
+        first.await.unwrap().unwrap();
+        for told in [before, full, after] {
+            let error = told.await.unwrap().unwrap_err();
+            assert_eq!(error.trouble(), Trouble::Full, "{error}");
+        }
+        writer.write(note).await.unwrap();
+        assert_eq!(notes(&mut reader), 2);
+    }
+
+    #[tokio::test]
+    async fn after_an_error_of_the_disk_nothing_is_written_any_more() {
+        let (_folder, writer, mut reader) = writer();
+        let failed = writer.write(|conn| {
+            note(conn)?;
+            Err::<(), _>(broken("disk I/O error"))
+        });
+        assert_eq!(failed.await.unwrap_err().trouble(), Trouble::Io);
+        writer.ended().await;
+        let refused = writer.write(note).await.unwrap_err();
+        assert_eq!(refused.trouble(), Trouble::Stopped);
+        assert_eq!(notes(&mut reader), 0);
+    }
+
+    #[tokio::test]
+    async fn what_goes_into_a_file_that_is_gone_is_not_acknowledged() {
+        let (folder, writer, _reader) = writer();
+        let path = |name| folder.path().join(name);
+        let (hold, first) = blocked(&writer).await;
+        std::fs::rename(path("kyc.db"), path("away.db")).unwrap();
+        drop(hold);
+        let error = first.await.unwrap().unwrap_err();
+        assert_eq!(error.trouble(), Trouble::Gone, "{error}");
+        let error = writer.write(note).await.unwrap_err();
+        assert_eq!(error.trouble(), Trouble::Gone, "{error}");
+        std::fs::rename(path("away.db"), path("kyc.db")).unwrap();
+        writer.write(note).await.unwrap();
+    }
+}

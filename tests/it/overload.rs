@@ -1,13 +1,17 @@
 //! More is asked at once than can be done. What is taken on is done well, and the rest is told to come again.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
+use actix_web::rt;
+use kyc_tracker::db::Conn;
 use kyc_tracker::web::limits::Limits;
 use kyc_tracker::web::server;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use crate::support::wire::Wire;
 use crate::support::{ACME, Answer, LINK, TestApp, process};
@@ -195,4 +199,37 @@ async fn few_open_files_are_raised_to_what_is_allowed_and_warned_about() {
         .find(|line| line.starts_with("Max open files"));
     let numbers: Vec<&str> = files.unwrap().split_whitespace().collect();
     assert_eq!(numbers[3..5], ["1024", "1024"]);
+}
+
+#[actix_web::test]
+async fn when_more_changes_wait_than_the_queue_has_room_for_webhooks_are_told_to_come_again() {
+    let app = TestApp::new().await;
+    let (begun, begins) = oneshot::channel();
+    let (hold, held) = mpsc::channel::<()>();
+    let wait = move |_: &mut Conn| {
+        let _ = begun.send(());
+        let _ = held.recv_timeout(PATIENCE);
+        Ok(())
+    };
+    let db = app.db();
+    let mut taken = vec![rt::spawn(async move { db.write(wait).await })];
+    begins.await.unwrap();
+    for _ in 0..1024 {
+        let db = app.db();
+        taken.push(rt::spawn(async move { db.write(|_| Ok(())).await }));
+        tokio::task::yield_now().await;
+    }
+    let refused = app.deliver("VERIFIED_USER", "u1").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("retry-after")),
+        (503, "1")
+    );
+    assert!(refused.text.contains("overloaded"), "{refused:?}");
+    let ready = app.send(app.request(Method::GET, "/readyz")).await;
+    assert_eq!(ready.problem(), (503, "overloaded".to_owned()));
+    drop(hold);
+    for told in taken {
+        told.await.unwrap().unwrap();
+    }
+    assert_eq!(app.deliver("VERIFIED_USER", "u1").await.status, 204);
 }

@@ -1,11 +1,16 @@
 //! The service as tests have it, and helpers that speak of links, webhooks and users.
 
+pub mod disk;
+pub mod load;
 pub mod process;
+pub mod service;
+pub mod store;
+pub mod torture;
 pub mod truth;
 pub mod wire;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
@@ -15,6 +20,7 @@ use kyc_tracker::app::App;
 use kyc_tracker::capa::signature::{self, sign};
 use kyc_tracker::clock::{Clock, Timestamp};
 use kyc_tracker::config::{Config, KeyHash};
+use kyc_tracker::db::Db;
 use kyc_tracker::reconcile;
 use kyc_tracker::web::limits::Limits;
 use kyc_tracker::web::server;
@@ -164,6 +170,11 @@ impl TestApp {
         program.stdin(std::fs::File::open(file).unwrap());
         let run = actix_web::rt::task::spawn_blocking(move || program.output());
         run.await.unwrap().unwrap()
+    }
+
+    /// The store itself.
+    pub fn db(&self) -> Db {
+        self.app.db.clone()
     }
 
     /// The folder of the database, and nothing else.
@@ -410,12 +421,12 @@ pub fn kyc_event(event: &str, external_user_id: &str) -> String {
 }
 
 /// Settings with both partners and the admin.
-pub fn settings(folder: &TempDir, provider: &str) -> Vec<(String, String)> {
+pub fn settings(folder: impl AsRef<Path>, provider: &str) -> Vec<(String, String)> {
     let list = |texts: &[&str]| format!("{texts:?}");
     let mut settings = vec![
         (
             "KYC__DATABASE__URL".to_owned(),
-            format!("sqlite://{}/kyc.db", folder.path().display()),
+            format!("sqlite://{}/kyc.db", folder.as_ref().display()),
         ),
         ("KYC__PROVIDER__BASE_URL".to_owned(), provider.to_owned()),
         ("KYC__PROVIDER__TIMEOUT".to_owned(), "2s".to_owned()),

@@ -56,7 +56,8 @@ impl Process {
         self.child.id()
     }
 
-    fn begin(mut program: Command, environment: &[(String, String)]) -> Process {
+    /// However it is to be started.
+    pub fn begin(mut program: Command, environment: &[(String, String)]) -> Process {
         let folder = tempfile::tempdir().unwrap();
         let file = |name| File::create(folder.path().join(name)).unwrap();
         let child = program
@@ -98,8 +99,35 @@ impl Process {
     }
 
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Stops it where it stands, and returns when none of its threads runs or is in the middle of a call of the system.
+    pub async fn freeze(&mut self) {
+        self.signal("-STOP");
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.child.id()));
+        let stopped = |task: &Path| {
+            let stat = std::fs::read_to_string(task.join("stat")).unwrap();
+            stat.rsplit(')').next().unwrap().trim().starts_with('T')
+        };
+        self.until(async |_| {
+            let mut tasks = tasks.read_dir().unwrap();
+            tasks
+                .all(|task| stopped(&task.unwrap().path()))
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// Ends it without a word, wherever it is.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn signal(&self, signal: &str) {
         let told = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([signal, &self.child.id().to_string()])
             .status();
         assert!(told.unwrap().success());
     }
