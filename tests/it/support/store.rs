@@ -35,6 +35,7 @@ pub fn populate(database: &Path, users: u64) {
                 external_user_id: &id,
                 country: "DO",
                 redirect_uri: None,
+                status: Status::Pending,
             };
             transitions::register(conn, &new, clock.now())?;
         }
@@ -105,11 +106,6 @@ fn check_sequence(conn: &mut Conn) {
         .map(|step| (&step.user_key, step.version))
         .collect();
     assert_eq!(versions.len(), steps.len());
-    let last = lines(
-        conn,
-        "SELECT CAST(last_seq AS TEXT) AS line FROM feeds WHERE partner = 'acme'",
-    );
-    assert_eq!(last, [steps.len().to_string()]);
 }
 
 /// The user stands where the webhooks that are stored lead to, and its history tells the same.
