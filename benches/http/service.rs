@@ -215,12 +215,21 @@ fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// Returns when the server answers; the service is ready then, and the bare one knows no such path.
 fn wait_for(port: u16) -> anyhow::Result<()> {
+    use std::io::Read as _;
+    let asked = || {
+        let mut connection = TcpStream::connect(("127.0.0.1", port))?;
+        connection.write_all(b"GET /readyz HTTP/1.1\r\nhost: bench\r\n\r\n")?;
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
     let began = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while !asked().is_ok_and(|answer| [b"200", b"404"].iter().any(|code| answer.ends_with(*code))) {
         ensure!(
             began.elapsed() < Duration::from_secs(60),
-            "it does not listen"
+            "it does not answer"
         );
         std::thread::sleep(Duration::from_millis(1));
     }
