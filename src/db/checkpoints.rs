@@ -10,6 +10,7 @@ use diesel::connection::SimpleConnection;
 
 use super::Conn;
 use super::file::Opened;
+use super::writer::stand_back;
 
 /// After how many changes: some megabytes of log.
 const CHANGES: usize = 512;
@@ -45,6 +46,7 @@ impl Checkpoints {
 }
 
 fn work(mut opened: Opened, woken: &Receiver<()>) {
+    stand_back();
     let mut conn: Option<Conn> = None;
     while woken.recv().is_ok() {
         if conn.is_none() {

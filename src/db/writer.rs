@@ -68,6 +68,7 @@ impl Writer {
         };
         let work = move || {
             let _life = life;
+            stand_back();
             desk.work(&waiting);
         };
         thread::Builder::new()
@@ -109,6 +110,12 @@ impl Writer {
         let mut alive = self.alive.clone();
         while alive.changed().await.is_ok() {}
     }
+}
+
+/// Lets threads that answer requests go before this one where there are too few processors for all: what they do takes
+/// microseconds, and a batch takes milliseconds. To be refused it does no harm.
+pub(super) fn stand_back() {
+    let _ = rustix::process::nice(5);
 }
 
 fn stopped() -> Error {
