@@ -13,7 +13,7 @@ use crate::db::transitions::{self, Cause};
 use crate::db::users::{self, User};
 use crate::db::{Conn, QueryResult};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Event, Outcome, fold};
+use crate::kyc::verification::{Confirm, Event, Outcome, State, fold};
 use crate::reconcile;
 
 /// A webhook whose signature was right.
@@ -94,12 +94,9 @@ pub fn delivery(
     delivery.previous = user.last_delivery.clone();
     let (delivery_id, new) = deliveries::record(conn, &delivery, &user)?;
     let user = match new {
-        true => chained(user, &delivery_id),
+        true => chained(conn, user, &delivery_id, after)?,
         false => user,
     };
-    if new && after == user.state() {
-        users::chain(conn, &user)?;
-    }
     let cause = Cause::Webhook {
         event: &payload.event,
         delivery_id: &delivery_id,
@@ -111,11 +108,17 @@ pub fn delivery(
     Ok(outcome)
 }
 
-fn chained(user: User, delivery_id: &str) -> User {
-    User {
+/// Makes the delivery the user's last. It is written down here unless the user is going to be written anyway, because it
+/// moves to `after`.
+fn chained(conn: &mut Conn, user: User, delivery_id: &str, after: State) -> QueryResult<User> {
+    let user = User {
         last_delivery: Some(delivery_id.to_owned()),
         ..user
+    };
+    if after == user.state() {
+        users::chain(conn, &user)?;
     }
+    Ok(user)
 }
 
 /// Folds what waited for this user, in the order received; run it in the write that registers the user or learns its
@@ -140,10 +143,7 @@ pub fn unmatched(
             confirm,
         );
         deliveries::matched(conn, &delivery, &user, outcome)?;
-        user = chained(user, &delivery.id);
-        if after == user.state() {
-            users::chain(conn, &user)?;
-        }
+        user = chained(conn, user, &delivery.id, after)?;
         let cause = Cause::Webhook {
             event: &name,
             delivery_id: &delivery.id,

@@ -52,9 +52,7 @@ pub(super) struct Opened {
 impl Opened {
     /// The file and its log that stand there now.
     pub(super) fn at(path: &Path) -> Result<Opened, Error> {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        let log = PathBuf::from(log);
+        let log = beside(path, "-wal");
         Ok(Opened {
             ids: [id(path)?, id(&log)?],
             path: path.to_owned(),
@@ -125,7 +123,7 @@ pub struct Lock(#[expect(dead_code, reason = "holding it is all it is for")] Fil
 /// # Errors
 /// When another service has it, or the lock cannot be made.
 pub fn lock(path: &Path) -> anyhow::Result<Lock> {
-    let path = lock_path(path);
+    let path = beside(path, "-lock");
     let making = || format!("cannot make the lock {}", path.display());
     let file = make(&path).with_context(making)?;
     let mut locked = file.try_lock();
@@ -150,16 +148,16 @@ pub fn lock(path: &Path) -> anyhow::Result<Lock> {
 /// # Errors
 /// When the lock cannot be looked at.
 pub fn is_locked(path: &Path) -> std::io::Result<bool> {
-    match make(&lock_path(path))?.try_lock_shared() {
+    match make(&beside(path, "-lock"))?.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
-fn lock_path(path: &Path) -> PathBuf {
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
+    name.push(ending);
     PathBuf::from(name)
 }
 
@@ -178,8 +176,9 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Conn> {
 }
 
 fn unavailable(error: anyhow::Error) -> Error {
-    let text = format!("{error:#}");
-    Error::Unavailable(Trouble::of(&text), text)
+    // What stands around the cause names the path, which may have any word in it.
+    let trouble = Trouble::of(&error.root_cause().to_string());
+    Error::Unavailable(trouble, format!("{error:#}"))
 }
 
 fn establish(path: &Path) -> anyhow::Result<Conn> {

@@ -64,7 +64,7 @@ struct Reading {
     /// For the threads that answer requests, which must not wait.
     here: Readers,
     aside: Readers,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// Why the store did not do it.
@@ -155,7 +155,7 @@ impl Db {
         let readers = Arc::new(Reading {
             here: Readers::new(opened.clone(), 0),
             aside: Readers::new(opened, PATIENCE),
-            turns: Semaphore::new(READS),
+            turns: Arc::new(Semaphore::new(READS)),
         });
         Ok(Db { writer, readers })
     }
@@ -186,8 +186,13 @@ impl Db {
         F: FnOnce(&mut Conn) -> QueryResult<T> + Send + 'static,
     {
         let readers = Arc::clone(&self.readers);
-        let _turn = self.readers.turns.acquire().await;
-        tokio::task::spawn_blocking(move || readers.aside.run(query))
+        let turn = Arc::clone(&readers.turns).acquire_owned().await;
+        let run = move || {
+            // The turn lasts as long as the query, even if nobody waits for it any more.
+            let _turn = turn;
+            readers.aside.run(query)
+        };
+        tokio::task::spawn_blocking(run)
             .await
             .unwrap_or_else(|_| Err(Error::Misused("a query panicked".to_owned())))
     }
