@@ -163,7 +163,11 @@ impl Import {
             };
             let written = self.db.write(load).await;
             match written {
-                Err(error) if error.trouble() == Trouble::Locked && tries < TRIES => tries += 1,
+                Err(error) if error.trouble() == Trouble::Locked && tries < TRIES => {
+                    tries += 1;
+                    let told = "the store is locked by somebody else; trying again";
+                    self.bar.suspend(|| eprintln!("{told}"));
+                }
                 written => return written,
             }
         }

@@ -1,8 +1,16 @@
 //! The command that loads users whom a partner has already, on the database of a running service.
 
+use std::fmt::Write as _;
+use std::path::Path;
+
+use diesel::connection::SimpleConnection;
+use futures_util::future::join;
 use serde_json::json;
 
-use crate::support::process::file;
+use crate::support::load::{Book, load};
+use crate::support::process::{Process, file};
+use crate::support::service::{Service, environment};
+use crate::support::store::{check, connect, populate};
 use crate::support::{ACME, OTHER, TestApp};
 
 const CSV: &str = "\
@@ -256,4 +264,57 @@ async fn a_partner_that_the_settings_do_not_have_and_a_file_that_is_not_there_ar
         app.command(&["import", "users.csv"]).await.status.code(),
         Some(2)
     );
+}
+
+/// Begins an import for acme into that file, of so many users whom it does not have.
+fn begin_import(database: &Path, users: u32) -> Process {
+    let mut csv = "userId,externalUserId,country,status\n".to_owned();
+    for user in 0..users {
+        writeln!(csv, "new{user},,DO,pending").unwrap();
+    }
+    let csv = file(database.parent().unwrap(), "users.csv", &csv);
+    let arguments = ["import", "--partner", "acme", csv.to_str().unwrap()];
+    Process::start(&arguments, &environment(database))
+}
+
+#[actix_web::test]
+async fn a_service_that_is_busy_and_an_import_beside_it_keep_each_other_from_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("kyc.db");
+    populate(&database, 1000);
+    let service = Service::start(&database).await;
+    let (book, users) = (Book::default(), 5000);
+    let mut import = begin_import(&database, users);
+    let loaded = std::cell::Cell::new(false);
+    let done = async {
+        let status = import.exit_status().await;
+        loaded.set(true);
+        status
+    };
+    let busy = load(&service.address, &book, |_| loaded.get());
+    let ((), status) = join(busy, done).await;
+    assert_eq!(status.code(), Some(0), "{}", import.stderr());
+    assert_eq!(import.stdout(), summary(users, 0, 0));
+    assert_eq!(book.refused(), 0, "{:?}", book.refused.borrow().first());
+    assert!(book.acknowledged() > 0);
+    check(&database, &book);
+}
+
+#[actix_web::test]
+async fn an_import_outlasts_a_lock_that_is_held_longer_than_a_write_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("kyc.db");
+    populate(&database, 1);
+    drop(Service::start(&database).await);
+    let mut other = connect(&database);
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let mut import = begin_import(&database, 10);
+    // A change waits for five seconds, and then says so and is tried again.
+    import
+        .until(async |process| process.stderr().contains("trying again").then_some(()))
+        .await;
+    other.batch_execute("ROLLBACK").unwrap();
+    let status = import.exit_status().await;
+    assert_eq!(status.code(), Some(0), "{}", import.stderr());
+    assert_eq!(import.stdout(), summary(10, 0, 0));
 }
