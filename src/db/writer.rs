@@ -161,7 +161,9 @@ impl Desk {
                 self.conn = None;
             }
             // Whoever came while one transaction waited for a lock would otherwise have to wait as long once more.
-            waiting.extend(queue.try_iter().take(QUEUE));
+            if error.trouble() == Trouble::Locked {
+                waiting.extend(queue.try_iter().take(QUEUE));
+            }
             for change in waiting.drain(..) {
                 (change(Err(error.clone())).tell)(&Ok(()));
             }
