@@ -20,6 +20,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::Error as DieselError;
 use diesel::sqlite::Sqlite;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoints::Checkpoints;
@@ -39,8 +40,13 @@ pub struct Writer {
     alive: watch::Receiver<()>,
 }
 
-/// A change that waits for its turn. It runs on the connection or learns why it cannot.
-type Change = Box<dyn FnOnce(Result<&mut Conn, Error>) -> Done + Send>;
+/// A change that waits for its turn.
+struct Change {
+    /// Runs on the connection or learns why it cannot.
+    run: Box<dyn FnOnce(Result<&mut Conn, Error>) -> Done + Send>,
+    /// Where its caller waits.
+    caller: Handle,
+}
 
 /// A change that has run and waits for the commit.
 struct Done {
@@ -50,7 +56,7 @@ struct Done {
 }
 
 /// Tells a caller, when it is known what became of the transaction.
-type Tell = Box<dyn FnOnce(&Result<(), Error>)>;
+type Tell = Box<dyn FnOnce(&Result<(), Error>) + Send>;
 
 impl Writer {
     /// Starts the thread on a connection that was set up, to the file that was `opened` for it; it ends when the last clone
@@ -87,7 +93,7 @@ impl Writer {
         F: FnOnce(&mut Conn) -> QueryResult<T> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let change: Change = Box::new(move |conn| {
+        let run = Box::new(move |conn: Result<&mut Conn, Error>| {
             let result = conn.and_then(|conn| run(conn, change));
             let trouble = match &result {
                 Err(error @ Error::Unavailable(..)) => Some(error.clone()),
@@ -98,7 +104,8 @@ impl Writer {
             });
             Done { trouble, tell }
         });
-        match self.queue.try_send(change) {
+        let caller = Handle::current();
+        match self.queue.try_send(Change { run, caller }) {
             Ok(()) => told.await.unwrap_or_else(|_| Err(stopped())),
             Err(TrySendError::Full(_)) => Err(Error::Overloaded),
             Err(TrySendError::Disconnected(_)) => Err(stopped()),
@@ -165,7 +172,7 @@ impl Desk {
                 waiting.extend(queue.try_iter().take(QUEUE));
             }
             for change in waiting.drain(..) {
-                (change(Err(error.clone())).tell)(&Ok(()));
+                ((change.run)(Err(error.clone())).tell)(&Ok(()));
             }
             if error.trouble() == Trouble::Io {
                 return;
@@ -186,9 +193,9 @@ impl Desk {
         let mut trouble = None;
         let committed = conn.immediate_transaction(|conn| {
             while let Some(change) = waiting.pop_front() {
-                let mut ran = change(Ok(conn));
+                let mut ran = (change.run)(Ok(conn));
                 trouble = ran.trouble.take();
-                done.push(ran.tell);
+                done.push((change.caller, ran.tell));
                 if trouble.is_some() {
                     return Err(DieselError::RollbackTransaction);
                 }
@@ -198,10 +205,27 @@ impl Desk {
         let committed = committed.map_err(|error| trouble.unwrap_or_else(|| Error::from(error)));
         let committed = committed.and_then(|()| self.opened.check());
         self.checkpoints.written(done.len());
-        for tell in done {
-            tell(&committed);
-        }
+        tell_all(done, &committed);
         committed
+    }
+}
+
+/// Has each thread that waits wake its callers by itself: woken from here, it would take the processor away for each of them.
+fn tell_all(done: Vec<(Handle, Tell)>, committed: &Result<(), Error>) {
+    let mut threads: Vec<(Handle, Vec<Tell>)> = Vec::new();
+    for (caller, tell) in done {
+        match threads.iter_mut().find(|(known, _)| known.id() == caller.id()) {
+            Some((_, tells)) => tells.push(tell),
+            None => threads.push((caller, vec![tell])),
+        }
+    }
+    for (thread, tells) in threads {
+        let committed = committed.clone();
+        thread.spawn(async move {
+            for tell in tells {
+                tell(&committed);
+            }
+        });
     }
 }
 
