@@ -38,6 +38,8 @@ pub use settle::{Look, Settlement, begin, note, settle};
 const AT_ONCE: usize = 16;
 /// How long the loop rests when nothing was due and nobody wakes it.
 const REST: Duration = Duration::from_millis(500);
+/// How long it then waits for what else becomes due, because each time is some queries.
+const GATHER: Duration = Duration::from_millis(20);
 /// Somebody who asks again within this time gets what the look before found.
 const ASKED_SPACING: Duration = Duration::from_secs(5);
 /// After so many changes in a row of which no webhook spoke, our address is probably not known to the provider.
@@ -155,6 +157,7 @@ async fn run(app: &App) {
     loop {
         match run_once(app, app.clock.now()).await {
             Ok(looks) if looks > 0 => continue,
+            Ok(_) if app.config.webhooks.confirm == Confirm::Never => return,
             Ok(_) => failing = false,
             Err(error) if !failing => {
                 log::error!(error:% = error; "Looks cannot be written down. They stay due.");
@@ -163,6 +166,7 @@ async fn run(app: &App) {
             Err(_) => {}
         }
         let _ = tokio::time::timeout(REST, app.lookout.wake.notified()).await;
+        tokio::time::sleep(GATHER).await;
     }
 }
 
