@@ -42,11 +42,13 @@ pub struct Writer {
 
 /// A change that waits for its turn.
 struct Change {
-    /// Runs on the connection or learns why it cannot.
-    run: Box<dyn FnOnce(Result<&mut Conn, Error>) -> Done + Send>,
+    run: Run,
     /// Where its caller waits.
     caller: Handle,
 }
+
+/// Runs a change on the connection or tells it why it cannot.
+type Run = Box<dyn FnOnce(Result<&mut Conn, Error>) -> Done + Send>;
 
 /// A change that has run and waits for the commit.
 struct Done {
@@ -214,7 +216,10 @@ impl Desk {
 fn tell_all(done: Vec<(Handle, Tell)>, committed: &Result<(), Error>) {
     let mut threads: Vec<(Handle, Vec<Tell>)> = Vec::new();
     for (caller, tell) in done {
-        match threads.iter_mut().find(|(known, _)| known.id() == caller.id()) {
+        match threads
+            .iter_mut()
+            .find(|(known, _)| known.id() == caller.id())
+        {
             Some((_, tells)) => tells.push(tell),
             None => threads.push((caller, vec![tell])),
         }
