@@ -16,6 +16,9 @@ use std::time::Duration;
 use load::{Load, Run};
 use service::{Bare, Service};
 
+/// More webhooks a second than the service takes.
+const FASTEST: f64 = 40_000.0;
+
 struct Arguments {
     users: u64,
     secs: u64,
@@ -146,19 +149,29 @@ fn growth(arguments: &Arguments) -> anyhow::Result<()> {
     println!("\n| users | ingest CPU µs/request | status CPU µs/request |");
     println!("| --- | --- | --- |");
     for users in [10_000, 1_000_000, 10_000_000] {
+        // Every webhook is to be its user's first, so that it does the same work in each population: no more are sent than
+        // there are users, and a small population is made anew for each round.
+        let first = span.min(Duration::from_secs_f64(users as f64 / FASTEST));
         let mut service = Service::with_users(users)?;
         service.start()?;
-        let mut costs: [Vec<f64>; 2] = Default::default();
+        let (mut ingest, mut status) = (Vec::new(), Vec::new());
         for round in 0..=arguments.rounds {
-            let loads: [Load; 2] = [service.webhooks(64), service.statuses(64)];
-            for (load, costs) in loads.into_iter().zip(&mut costs) {
-                let run = load.run(service.port(), service.pid(), span)?;
-                if round > 0 {
-                    costs.push(run.cpu);
-                }
+            if round > 0 && first < span {
+                service = Service::with_users(users)?;
+                service.start()?;
+            }
+            let run = |load: Load, span| load.run(service.port(), service.pid(), span);
+            run(service.statuses(64), span / 10)?;
+            let (webhooks, statuses) = (
+                run(service.webhooks(64), first)?,
+                run(service.statuses(64), span)?,
+            );
+            if round > 0 {
+                ingest.push(webhooks.cpu);
+                status.push(statuses.cpu);
             }
         }
-        let [ingest, status] = costs.map(median);
+        let (ingest, status) = (median(ingest), median(status));
         println!("| {users} | {ingest:.1} | {status:.1} |");
     }
     Ok(())
