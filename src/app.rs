@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KeyHash, Partner};
 use crate::db::Db;
 use crate::reconcile::Lookout;
+use crate::seats::Seats;
 
 /// The service without its sockets.
 pub struct App {
@@ -26,6 +27,8 @@ pub struct App {
     pub refusals: Refusals,
     /// The looks at the provider.
     pub lookout: Lookout,
+    /// Where requests wait on purpose.
+    pub seats: Seats,
     /// Partners by API key, as places in the configuration.
     partner_keys: HashMap<KeyHash, usize>,
     /// Admins by API key, as places in the configuration.
@@ -56,6 +59,7 @@ impl App {
             clock,
             refusals: Refusals::default(),
             lookout: Lookout::new(&config),
+            seats: Seats::new(config.partners.len()),
             partner_keys: config
                 .partners
                 .iter()

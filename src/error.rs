@@ -37,6 +37,7 @@ pub enum Code {
     UnsupportedMediaType,
     InvalidRequest,
     ProviderRejected,
+    RateLimited,
     InternalError,
     ProviderUnauthorized,
     ProviderInvalidResponse,
@@ -48,7 +49,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 24] = [
+    pub const ALL: [Code; 25] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -66,6 +67,7 @@ impl Code {
         Code::UnsupportedMediaType,
         Code::InvalidRequest,
         Code::ProviderRejected,
+        Code::RateLimited,
         Code::InternalError,
         Code::ProviderUnauthorized,
         Code::ProviderInvalidResponse,
@@ -119,6 +121,7 @@ impl Code {
                 "provider_rejected",
                 "The provider rejected the request",
             ),
+            Code::RateLimited => (429, "rate_limited", "Too much is asked with this key"),
             Code::InternalError => (500, "internal_error", "Something went wrong here"),
             Code::ProviderUnauthorized => (
                 502,
@@ -252,6 +255,13 @@ impl Error {
     /// More is asked at once than is taken on. Nothing was begun.
     pub fn overloaded() -> Error {
         let mut answer = Error::new(Code::Overloaded, "Nothing was done. Send it again later.");
+        answer.0.retry_after = Some(1);
+        answer
+    }
+
+    /// The partner has taken its share. Nothing was begun.
+    pub fn rate_limited(detail: &'static str) -> Error {
+        let mut answer = Error::new(Code::RateLimited, detail);
         answer.0.retry_after = Some(1);
         answer
     }

@@ -30,5 +30,6 @@ pub mod overrule;
 #[cfg(test)]
 mod proofs;
 pub mod reconcile;
+pub mod seats;
 pub mod web;
 pub mod why;

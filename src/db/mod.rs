@@ -13,6 +13,7 @@ pub mod file;
 pub mod heartbeats;
 mod kept;
 pub mod looks;
+pub mod news;
 pub mod overrides;
 mod readers;
 mod schema;
@@ -33,6 +34,7 @@ use diesel_migrations::MigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use tokio::sync::Semaphore;
 
+use news::{Listener, News, Topic};
 use readers::Readers;
 use writer::Writer;
 
@@ -58,6 +60,7 @@ const PATIENCE: u32 = 2000;
 pub struct Db {
     writer: Writer,
     readers: Arc<Reading>,
+    news: News,
 }
 
 struct Reading {
@@ -151,13 +154,19 @@ impl Db {
     pub fn open(path: &Path) -> anyhow::Result<Db> {
         let conn = file::open(path)?;
         let opened = file::Opened::at(path)?;
-        let writer = Writer::start(conn, opened.clone()).context("cannot start the writer")?;
+        let news = News::default();
+        let writer = Writer::start(conn, opened.clone(), news.clone());
+        let writer = writer.context("cannot start the writer")?;
         let readers = Arc::new(Reading {
             here: Readers::new(opened.clone(), 0),
             aside: Readers::new(opened, PATIENCE),
             turns: Arc::new(Semaphore::new(READS)),
         });
-        Ok(Db { writer, readers })
+        Ok(Db {
+            writer,
+            readers,
+            news,
+        })
     }
 
     /// Runs `query` on the calling thread: for what is looked up by a unique key and so takes microseconds. It sees all that
@@ -208,6 +217,16 @@ impl Db {
         F: FnOnce(&mut Conn) -> QueryResult<T> + Send + 'static,
     {
         self.writer.write(change).await
+    }
+
+    /// Listens for what this process commits.
+    pub fn listen(&self, topic: Topic) -> Listener {
+        self.news.listen(topic)
+    }
+
+    /// For how many users and partners anybody listens.
+    pub fn listened_for(&self) -> usize {
+        self.news.topics()
     }
 
     /// Returns when nothing can be written any more; the process should end then.

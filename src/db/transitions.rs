@@ -7,9 +7,9 @@
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
-use super::schema::transitions;
+use super::schema::{transitions, users as persons};
 use super::users::{self, User};
-use super::{Conn, QueryResult};
+use super::{Conn, QueryResult, news};
 use crate::clock::Timestamp;
 use crate::kyc::status::{Source, Status};
 use crate::kyc::verification::State;
@@ -74,6 +74,7 @@ pub fn register(conn: &mut Conn, new: &users::NewUser<'_>, now: Timestamp) -> Qu
     let seq = next_seq(conn, new.partner)?;
     let user = users::insert(conn, new, (seq, cause.source()), now)?;
     append(conn, &user, None, (None, cause), now)?;
+    news::note(&user);
     Ok(user)
 }
 
@@ -130,6 +131,7 @@ pub fn touch(conn: &mut Conn, before: &User, mut after: User, now: Timestamp) ->
     if users::description(&after) != users::description(before) {
         users::describe(conn, &after)?;
     }
+    news::note(&after);
     Ok(after)
 }
 
@@ -167,11 +169,38 @@ fn append(
 /// One more than the last, because transitions are never taken away: so numbers are given out in the order of commits and
 /// never skip.
 fn next_seq(conn: &mut Conn, partner: &str) -> QueryResult<i64> {
+    Ok(last_seq(conn, partner)? + 1)
+}
+
+/// The number of the partner's last transition; 0 before the first.
+pub fn last_seq(conn: &mut Conn, partner: &str) -> QueryResult<i64> {
     let last: Option<i64> = transitions::table
         .filter(transitions::partner.eq(partner))
         .select(diesel::dsl::max(transitions::seq))
         .get_result(conn)?;
-    Ok(last.unwrap_or(0) + 1)
+    Ok(last.unwrap_or(0))
+}
+
+/// At most `limit` of the partner's transitions after number `seq`, in the order of commits, each with the `userId` and the
+/// `externalUserId` of whom it is about.
+pub fn after(
+    conn: &mut Conn,
+    partner: &str,
+    seq: i64,
+    limit: i64,
+) -> QueryResult<Vec<(Transition, String, String)>> {
+    transitions::table
+        .inner_join(persons::table.on(persons::id.eq(transitions::user_key)))
+        .filter(transitions::partner.eq(partner))
+        .filter(transitions::seq.gt(seq))
+        .order(transitions::seq)
+        .limit(limit)
+        .select((
+            Transition::as_select(),
+            persons::user_id,
+            persons::external_user_id,
+        ))
+        .load(conn)
 }
 
 /// A user's history, oldest first.

@@ -25,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::checkpoints::Checkpoints;
 use super::file::Opened;
+use super::news::{self, News, Topic};
 use super::{Conn, Error, QueryResult, Trouble};
 
 /// How many changes may wait; more are refused, so that memory stays bounded and whoever waits is answered in time.
@@ -52,6 +53,7 @@ type Run = Box<dyn FnOnce(Result<&mut Conn, Error>) -> Done + Send>;
 
 /// A change that has run and waits for the commit.
 struct Done {
+    news: Vec<Topic>,
     /// Why nothing more can be written in this transaction.
     trouble: Option<Error>,
     tell: Tell,
@@ -66,17 +68,19 @@ impl Writer {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(conn: Conn, opened: Opened) -> std::io::Result<Writer> {
+    pub(super) fn start(conn: Conn, opened: Opened, news: News) -> std::io::Result<Writer> {
         let (queue, waiting) = sync_channel(QUEUE);
         let (life, alive) = watch::channel(());
         let desk = Desk {
             conn: Some(conn),
             checkpoints: Checkpoints::start(opened.clone())?,
             opened,
+            news,
         };
         let work = move || {
             let _life = life;
             stand_back();
+            news::begin_to_note();
             desk.work(&waiting);
         };
         thread::Builder::new()
@@ -101,10 +105,18 @@ impl Writer {
                 Err(error @ Error::Unavailable(..)) => Some(error.clone()),
                 _ => None,
             };
+            let news = news::noted()
+                .into_iter()
+                .filter(|_| result.is_ok())
+                .collect();
             let tell = Box::new(move |committed: &Result<(), Error>| {
                 let _ = tell.send(result.and_then(|value| committed.clone().map(|()| value)));
             });
-            Done { trouble, tell }
+            Done {
+                news,
+                trouble,
+                tell,
+            }
         });
         let caller = Handle::current();
         match self.queue.try_send(Change { run, caller }) {
@@ -152,6 +164,7 @@ struct Desk {
     conn: Option<Conn>,
     checkpoints: Checkpoints,
     opened: Opened,
+    news: News,
 }
 
 impl Desk {
@@ -192,10 +205,12 @@ impl Desk {
             none => none.insert(self.opened.reopen()?),
         };
         let mut done = Vec::with_capacity(waiting.len());
+        let mut news = Vec::new();
         let mut trouble = None;
         let committed = conn.immediate_transaction(|conn| {
             while let Some(change) = waiting.pop_front() {
                 let mut ran = (change.run)(Ok(conn));
+                news.append(&mut ran.news);
                 trouble = ran.trouble.take();
                 done.push((change.caller, ran.tell));
                 if trouble.is_some() {
@@ -208,6 +223,9 @@ impl Desk {
         let committed = committed.and_then(|()| self.opened.check());
         self.checkpoints.written(done.len());
         tell_all(done, &committed);
+        if committed.is_ok() {
+            self.news.tell(news);
+        }
         committed
     }
 }
@@ -275,7 +293,11 @@ mod tests {
         conn.batch_execute(table).unwrap();
         let opened = Opened::at(&path).unwrap();
         let reader = opened.reader(0).unwrap();
-        (folder, Writer::start(conn, opened).unwrap(), reader)
+        (
+            folder,
+            Writer::start(conn, opened, News::default()).unwrap(),
+            reader,
+        )
     }
 
     fn note(conn: &mut Conn) -> QueryResult<()> {

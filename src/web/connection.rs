@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::unconstrained;
@@ -54,6 +55,12 @@ impl Connection {
     /// How long the body may take.
     pub fn body_deadline(&self) -> Duration {
         self.edge.limits.body
+    }
+
+    /// Returns when the service begins to stop: what waits on purpose ends then.
+    pub fn stopping(&self) -> LocalBoxFuture<'static, ()> {
+        let stopping = self.edge.stopping.clone();
+        Box::pin(async move { stopping.notified().await })
     }
 
     /// Takes the place of the request out, for work that is to go on without the client.

@@ -55,20 +55,41 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let key = only(request.headers(), &PARTNER_KEY);
-        ready(app(request).and_then(|app| {
-            let place = key
-                .and_then(|key| app.partner_with_key(key))
-                .ok_or_else(|| {
-                    Error::new(
-                        Code::Unauthorized,
-                        "Send one of your API keys in the header partner-api-key.",
-                    )
-                })?;
+        ready(caller(request).and_then(|caller| {
             accepts_json(request.headers())?;
-            Ok(Caller { app, place })
+            Ok(caller)
         }))
     }
+}
+
+/// A [`Caller`] who wants a stream of events.
+pub struct Listening(pub Caller);
+
+impl FromRequest for Listening {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(caller(request).and_then(|caller| {
+            let events = ["*/*", "text/*", "text/event-stream"];
+            accepts(request.headers(), &events, "Accept text/event-stream.")?;
+            Ok(Listening(caller))
+        }))
+    }
+}
+
+fn caller(request: &HttpRequest) -> Result<Caller, Error> {
+    let app = app(request)?;
+    let key = only(request.headers(), &PARTNER_KEY);
+    let place = key
+        .and_then(|key| app.partner_with_key(key))
+        .ok_or_else(|| {
+            Error::new(
+                Code::Unauthorized,
+                "Send one of your API keys in the header partner-api-key.",
+            )
+        })?;
+    Ok(Caller { app, place })
 }
 
 /// The app, in the hands of an admin whose key was right.
@@ -125,13 +146,18 @@ fn app(request: &HttpRequest) -> Result<web::Data<App>, Error> {
 }
 
 /// The header's value, if it is there exactly once and is text.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
 fn accepts_json(headers: &HeaderMap) -> Result<(), Error> {
+    let json = ["*/*", "application/*", "application/json"];
+    accepts(headers, &json, "Accept application/json.")
+}
+
+fn accepts(headers: &HeaderMap, kinds: &[&str], otherwise: &'static str) -> Result<(), Error> {
     let mut ranges = headers
         .get_all(ACCEPT)
         .filter_map(|value| value.to_str().ok())
@@ -146,12 +172,12 @@ fn accepts_json(headers: &HeaderMap) -> Result<(), Error> {
         let kind = parts.next().unwrap_or_default();
         let refused =
             parts.any(|part| matches!(part.as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        !refused && matches!(kind.as_str(), "*/*" | "application/*" | "application/json")
+        !refused && kinds.contains(&kind.as_str())
     };
     if ranges.any(|value| value.split(',').any(fits)) {
         return Ok(());
     }
-    Err(Error::new(Code::NotAcceptable, "Accept application/json."))
+    Err(Error::new(Code::NotAcceptable, otherwise))
 }
 
 /// The query parameters; an unknown, doubled or malformed one is refused.

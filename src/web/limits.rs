@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix_server::GracefulShutdownSignal;
+
 /// What the service puts up with. Each of the times is one that the client takes; what a handler takes counts in none.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -46,13 +48,23 @@ pub struct InFlight {
 pub struct Edge {
     /// What is put up with.
     pub limits: Limits,
+    /// Told when the service begins to stop.
+    pub stopping: GracefulShutdownSignal,
     in_flight: Arc<InFlight>,
 }
 
 impl Edge {
     /// That of one worker; all workers have the same count.
-    pub fn new(limits: Limits, in_flight: Arc<InFlight>) -> Rc<Edge> {
-        Rc::new(Edge { limits, in_flight })
+    pub fn new(
+        limits: Limits,
+        stopping: GracefulShutdownSignal,
+        in_flight: Arc<InFlight>,
+    ) -> Rc<Edge> {
+        Rc::new(Edge {
+            limits,
+            stopping,
+            in_flight,
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! `POST /v1/kyc/links`.
 
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, rt};
 use serde::Serialize;
 
 use super::connection::Connection;
 use super::documents::LinkedUserDocument;
+use super::etag;
 use super::extract::{Caller, JsonBody, NoParameters, Query};
 use crate::error::{Code, Error};
 use crate::issue;
@@ -45,6 +46,7 @@ pub async fn create(
     let location = format!("/v1/kyc/users/{}", issued.user.user_id);
     Ok(answer
         .insert_header((LOCATION, location))
+        .insert_header((ETAG, etag::of(&issued.user).to_string()))
         .json(LinkDocument {
             resumed: issued.resumed,
             user: issued.user.into(),

@@ -4,6 +4,8 @@ mod admin;
 mod boundary;
 mod connection;
 pub(crate) mod documents;
+mod etag;
+mod events;
 mod extract;
 mod health;
 pub mod limits;

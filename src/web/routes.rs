@@ -5,7 +5,7 @@ use actix_web::guard;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder, ResponseError};
 
-use super::{admin, health, links, users, webhooks};
+use super::{admin, events, health, links, users, webhooks};
 use crate::error::{Code, CodeOnly, Error};
 
 /// Whether the process is alive.
@@ -19,8 +19,10 @@ pub fn routes(config: &mut ServiceConfig) {
         // Partner backends, with a partner's API key.
         .service(post("/v1/kyc/links", links::create))
         .service(get("/v1/kyc/users", users::list))
+        .service(post("/v1/kyc/users/batch", users::batch))
         .service(get("/v1/kyc/users/{userId}", users::one))
         .service(get("/v1/kyc/users/{userId}/history", users::history))
+        .service(get("/v1/kyc/events", events::stream))
         // The provider, with a signature.
         .service(webhook("/webhooks/{partnerId}"))
         // Admins, with an admin's key.

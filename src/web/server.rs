@@ -103,7 +103,7 @@ pub fn serve_with(
     let stopping = builder.graceful_shutdown_signal();
     let in_flight = Arc::new(InFlight::default());
     let worker = move || {
-        let edge = Edge::new(limits, Arc::clone(&in_flight));
+        let edge = Edge::new(limits, stopping.clone(), Arc::clone(&in_flight));
         let service = Service::new()
             .app_data(app.clone())
             .wrap(from_fn(boundary))

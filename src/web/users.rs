@@ -1,21 +1,33 @@
 //! `GET /v1/kyc/users…`: what partners are told of their own users.
 
+use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::web::{Json, Path};
-use serde::Deserialize;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
 
-use super::documents::{
-    Cut, LinkedUserDocument, Page, TransitionDocument, UserDocument, Whole, word,
-};
-use super::extract::{Caller, NoParameters, Query};
+use super::connection::Connection;
+use super::documents::{Cut, Page, TransitionDocument, UserDocument, Whole, word};
+use super::etag::{self, Known};
+use super::extract::{Caller, JsonBody, NoParameters, Query};
 use crate::clock::Timestamp;
+use crate::db::news::Topic;
 use crate::db::users::{Filter, User};
-use crate::db::{transitions, users};
+use crate::db::{self, transitions, users};
 use crate::error::{Code, Error};
+use crate::kyc::link_request::Fault;
 use crate::kyc::status::Status;
 use crate::kyc::verification::Confirm;
 use crate::reconcile;
+
+/// The longest wait for a change, in seconds.
+const LONGEST_WAIT: u64 = 60;
+/// So many users may be asked for at once.
+const MOST_AT_ONCE: usize = 500;
 
 /// What narrows a list and says which page of it.
 #[derive(Deserialize)]
@@ -70,15 +82,24 @@ pub async fn list(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OneParameters {
     max_age: Option<u64>,
+    wait: Option<u64>,
 }
 
-/// One of the caller's users, with the link. With `maxAge` the provider is asked first, unless it has confirmed the status
-/// within so many seconds.
+/// One of the caller's users, with the link, unless `If-None-Match` says that the caller has it as it stands. With `maxAge`
+/// the provider is asked first, unless it has confirmed the status within so many seconds; with `wait` a caller who has it
+/// is answered when that changes, or after so many seconds.
 pub async fn one(
+    http: HttpRequest,
     caller: Caller,
     query: Query<OneParameters>,
     user_id: Path<String>,
-) -> Result<Json<LinkedUserDocument>, Error> {
+) -> Result<HttpResponse, Error> {
+    let known = Known::of(&http)?;
+    let wait = query.0.wait.unwrap_or(0);
+    if wait > LONGEST_WAIT {
+        let detail = format!("wait may be {LONGEST_WAIT} seconds at most.");
+        return Err(Error::new(Code::InvalidQuery, detail));
+    }
     let mut user = find(&caller, &user_id).await?;
     if let Some(seconds) = query.0.max_age {
         if caller.config.webhooks.confirm == Confirm::Never {
@@ -91,7 +112,100 @@ pub async fn one(
         reconcile::now(&caller, caller.place(), &user, since).await?;
         user = find(&caller, &user_id).await?;
     }
-    Ok(Json(user.into()))
+    if wait > 0 && known.has(&user) {
+        let connection = Connection::of(&http)?;
+        user = change(&caller, &connection, &known, user, wait).await?;
+    }
+    Ok(etag::answer(&known, user))
+}
+
+/// The user as it stands when the caller does not know it any more, when so many seconds have passed, or when the service
+/// stops.
+async fn change(
+    caller: &Caller,
+    connection: &Rc<Connection>,
+    known: &Known,
+    user: User,
+    seconds: u64,
+) -> Result<User, Error> {
+    let user_id = user.user_id;
+    let _seat = caller.seats.wait(caller.place())?;
+    let over = Instant::now() + Duration::from_secs(seconds);
+    let mut listener = caller.db.listen(Topic::User(user.id));
+    loop {
+        let user = find(caller, &user_id).await?;
+        if !known.has(&user) {
+            return Ok(user);
+        }
+        let parked = connection.park();
+        let news = tokio::select! {
+            () = listener.news() => true,
+            () = tokio::time::sleep_until(over) => false,
+            () = connection.stopping() => false,
+        };
+        parked.resume()?;
+        if !news {
+            return find(caller, &user_id).await;
+        }
+    }
+}
+
+/// The caller's users among those asked for, and the ids of those who are not.
+#[derive(Serialize)]
+pub struct BatchDocument {
+    data: Vec<UserDocument>,
+    missing: Vec<String>,
+}
+
+/// Many of the caller's users at once, each once and in the order asked for.
+pub async fn batch(
+    caller: Caller,
+    _: Query<NoParameters>,
+    body: JsonBody,
+) -> Result<Json<BatchDocument>, Error> {
+    let user_ids = asked_for(body.0).map_err(|fault| Error::invalid_request(vec![fault]))?;
+    let partner = caller.partner().id.clone();
+    let found = move |conn: &mut db::Conn| {
+        let (mut data, mut missing, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for user_id in user_ids {
+            if !seen.insert(user_id.clone()) {
+                continue;
+            }
+            match users::find(conn, &partner, &user_id)? {
+                Some(user) => data.push(user.into()),
+                None => missing.push(user_id),
+            }
+        }
+        Ok(BatchDocument { data, missing })
+    };
+    Ok(Json(caller.db.read(found).await?))
+}
+
+/// The one field of a batch.
+fn asked_for(body: Value) -> Result<Vec<String>, Fault> {
+    let fault = |field: &str, code, message: &str| Fault {
+        field: field.to_owned(),
+        code,
+        message: message.to_owned(),
+    };
+    let Value::Object(mut fields) = body else {
+        return Err(fault(
+            "",
+            "not_an_object",
+            "Send a JSON object as the body.",
+        ));
+    };
+    let user_ids = fields.remove("userIds");
+    if !fields.is_empty() {
+        return Err(fault("", "unknown_field", "Send userIds and nothing else."));
+    }
+    let user_ids = user_ids.ok_or_else(|| fault("userIds", "required", "Send a list of texts."))?;
+    let user_ids: Vec<String> = serde_json::from_value(user_ids)
+        .map_err(|_| fault("userIds", "wrong_type", "Send a list of texts."))?;
+    if user_ids.len() > MOST_AT_ONCE {
+        return Err(fault("userIds", "too_many", "Ask for 500 users at most."));
+    }
+    Ok(user_ids)
 }
 
 async fn find(caller: &Caller, user_id: &str) -> Result<User, Error> {

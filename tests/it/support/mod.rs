@@ -177,6 +177,17 @@ impl TestApp {
         self.app.db.clone()
     }
 
+    /// Returns when somebody listens for changes of so many users and partners.
+    pub async fn listened_for(&self, topics: usize) {
+        let listened_for = async {
+            while self.app.db.listened_for() != topics {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let reached = tokio::time::timeout(wire::STUCK, listened_for).await;
+        reached.expect("they do not listen");
+    }
+
     /// The folder of the database, and nothing else.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()

@@ -1,0 +1,50 @@
+//! How many of a partner's requests may wait on purpose at the same time.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::Error;
+
+/// Requests with `wait` of one partner.
+const WAITS: usize = 2000;
+/// Streams of events of one partner.
+const STREAMS: usize = 200;
+
+/// The seats of every partner, by its place in the configuration; each is given back when dropped.
+pub struct Seats(Vec<(Arc<Semaphore>, Arc<Semaphore>)>);
+
+impl Seats {
+    /// All free, for so many partners.
+    pub fn new(partners: usize) -> Seats {
+        let seats = |_| {
+            (
+                Arc::new(Semaphore::new(WAITS)),
+                Arc::new(Semaphore::new(STREAMS)),
+            )
+        };
+        Seats((0..partners).map(seats).collect())
+    }
+
+    /// One for a request that waits for a change.
+    ///
+    /// # Errors
+    /// When the partner has taken all.
+    pub fn wait(&self, place: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let taken = "All of the 2000 requests that may wait are waiting. Ask without wait.";
+        take(&self.0[place].0).ok_or_else(|| Error::rate_limited(taken))
+    }
+
+    /// One for a stream of events.
+    ///
+    /// # Errors
+    /// When the partner has taken all.
+    pub fn stream(&self, place: usize) -> Result<OwnedSemaphorePermit, Error> {
+        let taken = "All of the 200 streams that may be open are open. Share one.";
+        take(&self.0[place].1).ok_or_else(|| Error::rate_limited(taken))
+    }
+}
+
+fn take(seats: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(seats).try_acquire_owned().ok()
+}
