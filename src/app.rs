@@ -10,6 +10,7 @@ use crate::capa::signature::{Refusal, Verifier};
 use crate::clock::Clock;
 use crate::config::{Config, KeyHash, Partner};
 use crate::db::Db;
+use crate::flights::Flights;
 use crate::reconcile::Lookout;
 use crate::seats::Seats;
 
@@ -27,6 +28,8 @@ pub struct App {
     pub refusals: Refusals,
     /// The looks at the provider.
     pub lookout: Lookout,
+    /// The links that the provider is being asked for.
+    pub flights: Flights,
     /// Where requests wait on purpose.
     pub seats: Seats,
     /// Partners by API key, as places in the configuration.
@@ -59,6 +62,7 @@ impl App {
             clock,
             refusals: Refusals::default(),
             lookout: Lookout::new(&config),
+            flights: Flights::default(),
             seats: Seats::new(config.partners.len()),
             partner_keys: config
                 .partners

@@ -259,6 +259,11 @@ impl Error {
         answer
     }
 
+    /// Whether it is a failure of ours or of the provider's, and no fault of the request.
+    pub fn is_ours(&self) -> bool {
+        self.0.code.status().is_server_error()
+    }
+
     /// The partner has taken its share. Nothing was begun.
     pub fn rate_limited(detail: &'static str) -> Error {
         let mut answer = Error::new(Code::RateLimited, detail);

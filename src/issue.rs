@@ -34,11 +34,30 @@ pub(crate) enum Begun {
     ExternalIdTaken(&'static str),
 }
 
-/// Gives the user's open link, or asks the provider for one. Twice, while it is open, gives the same.
+/// Gives the user's open link, or asks the provider for one. Twice, while it is open, gives the same; so does any number of
+/// callers at the same time, except those who insist on a new one.
 ///
 /// # Errors
 /// When the user is verified, an id is taken, or the provider or the store fails; the user then stays pending.
 pub async fn link_for(app: &App, partner: &Partner, request: LinkRequest) -> Result<Issued, Error> {
+    if request.force_new {
+        return one_link(app, partner, request).await;
+    }
+    loop {
+        match app.flights.board(&partner.id, &request.user_id).await {
+            Ok(flight) => {
+                let issued = one_link(app, partner, request).await;
+                flight.land(issued.as_ref().map(drop).map_err(Error::clone));
+                return issued;
+            }
+            // What is wrong with another's request may be right with this one.
+            Err(Some(Err(error))) if error.is_ours() => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn one_link(app: &App, partner: &Partner, request: LinkRequest) -> Result<Issued, Error> {
     let begun = {
         let (clock, links, confirm) = (
             app.clock.clone(),

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod flights;
 pub mod import;
 pub mod ingest;
 pub mod issue;

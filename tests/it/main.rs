@@ -18,6 +18,7 @@ mod crash;
 mod errors;
 mod events;
 mod faults;
+mod flights;
 mod gone;
 mod import;
 mod links;
