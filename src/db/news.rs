@@ -1,6 +1,6 @@
 //! Who is woken when something has been committed, so that nobody who waits for a change has to ask again and again.
 //!
-//! The queries that change a user [`note`] it, the thread that writes takes the notes of each change that held, and after
+//! The queries that change a user note it, the thread that writes takes the notes of each change that held, and after
 //! the commit it wakes whoever listens. What other processes write wakes nobody.
 
 use std::cell::RefCell;
