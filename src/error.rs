@@ -4,6 +4,8 @@
 //! (`web/boundary.rs`): the caller's faults at debug, ours at error. Layers below have small errors of their own, and
 //! each becomes one of these in one explicit conversion here.
 
+mod as_provider;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -191,6 +193,9 @@ struct Parts {
 /// What the provider gave as its reason, passed on to the partner.
 #[derive(Clone, Debug, Serialize)]
 struct ProviderSays {
+    /// Its status.
+    #[serde(skip)]
+    status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,6 +299,11 @@ impl Error {
     /// The sentence for the caller.
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// The seconds after which to come again.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.0.retry_after
     }
 
     /// What the log may hold of it: never what a caller or the provider sent.
@@ -482,8 +492,17 @@ impl From<capa::client::Error> for Error {
         let mut answer = Error::new(code, detail);
         answer.0.retry_after = retry_after;
         answer.0.source = source;
-        if let Capa::Rejected { code, message } = error {
-            answer.0.provider = Some(ProviderSays { code, message });
+        if let Capa::Rejected {
+            status,
+            code,
+            message,
+        } = error
+        {
+            answer.0.provider = Some(ProviderSays {
+                status,
+                code,
+                message,
+            });
         }
         answer
     }

@@ -6,6 +6,7 @@
 use crate::app::App;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Links, Partner};
+use crate::db::learnt_ids;
 use crate::db::transitions::{self, Cause};
 use crate::db::users::{self, NewUser, User};
 use crate::db::{Conn, QueryResult};
@@ -124,10 +125,12 @@ pub(crate) fn begin(
             Err(taken) => return Ok(taken),
         },
         None => {
-            let external_user_id = request
-                .external_user_id
-                .as_ref()
-                .unwrap_or(&request.user_id);
+            let learnt = match request.external_user_id {
+                Some(_) => None,
+                None => learnt_ids::of(conn, partner, &request.user_id)?,
+            };
+            let named = request.external_user_id.as_ref().or(learnt.as_ref());
+            let external_user_id = named.unwrap_or(&request.user_id);
             if users::by_external_id(conn, partner, external_user_id)?.is_some() {
                 return Ok(taken());
             }

@@ -5,8 +5,8 @@
 //! The map, in reading order:
 //!
 //! - [`kyc`]: the rules. What a valid request is, and how an observation moves a user. No I/O.
-//! - [`issue`], [`ingest`], [`import`], [`reconcile`], [`catch_up`], [`overrule`], [`why`]: the verbs. Plain functions over
-//!   the three below.
+//! - [`issue`], [`learn`], [`ingest`], [`import`], [`reconcile`], [`catch_up`], [`overrule`], [`why`]: the verbs. Plain
+//!   functions over the three below.
 //! - [`capa`]: all that is only true of the provider: its calls, its signature, a sandbox that stands in for it.
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
@@ -26,6 +26,7 @@ pub mod import;
 pub mod ingest;
 pub mod issue;
 pub mod kyc;
+pub mod learn;
 pub mod logging;
 pub mod overrule;
 #[cfg(test)]

@@ -8,19 +8,18 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::header::{HeaderValue, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, StatusCode, redirect};
+use reqwest::header::HeaderValue;
+use reqwest::{RequestBuilder, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
+use super::answer::Answer;
 use crate::config;
-use crate::kyc::link_request::{LinkRequest, PersonalInfo};
+use crate::kyc::link_request::{LinkCall, LinkRequest, PersonalInfo};
 use crate::kyc::loopback::is_loopback;
 
-/// No answer of the provider is read further than this many bytes.
-const ANSWER_CAP: usize = 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const LINK_LENGTH_CAP: usize = 4096;
@@ -35,9 +34,11 @@ pub struct Client {
 /// Why the provider did not do what was asked. Neither form of its text holds anything the provider said.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It refused what was asked (400): the partner can mend it.
+    /// It refused what was asked: the partner can mend it.
     #[error("the provider rejected the request")]
     Rejected {
+        /// 400, 409 or 422.
+        status: u16,
         /// Its error code, if it gave one of the usual form.
         code: Option<String>,
         /// Its message, cut short and free of control characters; may speak of the user, so it is for the partner only.
@@ -68,12 +69,12 @@ pub enum Error {
 /// Seconds until the provider wants to be asked again, between a second and an hour; `None` when it did not say.
 pub type RetryAfter = Option<u64>;
 
-/// The body of the link call. Only this endpoint takes `personalInfo`
-/// (`v1.0/reference/kycpartnercontrollerv2_generatedirectlink`).
+/// The body of either link call.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LinkBody<'a> {
-    user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
     country: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     partner_redirect_uri: Option<&'a str>,
@@ -134,16 +135,25 @@ impl Client {
         key: &SecretString,
         request: &LinkRequest,
     ) -> Result<String, Error> {
+        let user_id = &request.user_id;
+        let (path, in_body) = match request.call {
+            LinkCall::UserInBody => (
+                "api/partner/v2/kyc/verification-link".to_owned(),
+                Some(user_id.as_str()),
+            ),
+            LinkCall::UserInPath => (
+                format!("api/partner/v2/users/{user_id}/kyc/verification-link"),
+                None,
+            ),
+        };
         let body = LinkBody {
-            user_id: &request.user_id,
+            user_id: in_body,
             country: request.country,
             partner_redirect_uri: request.partner_redirect_uri.as_deref(),
             personal_info: request.personal_info.as_ref().map(PersonalInfoBody::of),
         };
         let answer = self
-            .ask(key, "api/partner/v2/kyc/verification-link", |url| {
-                self.http.post(url).json(&body)
-            })
+            .ask(key, &path, |url| self.http.post(url).json(&body))
             .await?;
         self.link_in(&answer)
     }
@@ -155,6 +165,20 @@ impl Client {
         path: &str,
         request: impl Fn(Url) -> RequestBuilder,
     ) -> Result<Vec<u8>, Error> {
+        let answer = self.call(key, path, request).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer, key));
+        }
+        Ok(answer.body)
+    }
+
+    /// Makes one call and gives the answer, whatever it says.
+    pub(super) async fn call(
+        &self,
+        key: &SecretString,
+        path: &str,
+        request: impl Fn(Url) -> RequestBuilder,
+    ) -> Result<Answer, Error> {
         let mut header = HeaderValue::from_str(key.expose_secret())
             .map_err(|_| Error::Unauthorized(StatusCode::UNAUTHORIZED))?;
         header.set_sensitive(true);
@@ -169,13 +193,7 @@ impl Client {
         })
         .await
         .map_err(unavailable)?;
-        let status = response.status();
-        let retry_after = retry_after(&response);
-        let answer = read_capped(response).await?;
-        if !status.is_success() {
-            return Err(refusal(status, retry_after, &answer, key));
-        }
-        Ok(answer)
+        Answer::read(response).await
     }
 
     /// Takes the link out of either documented envelope, or of none: old samples show the bare object.
@@ -234,7 +252,7 @@ fn refused(error: &reqwest::Error) -> bool {
     false
 }
 
-fn unavailable(error: reqwest::Error) -> Error {
+pub(super) fn unavailable(error: reqwest::Error) -> Error {
     let reason = if refused(&error) {
         "it refused the connection"
     } else if error.is_timeout() {
@@ -250,40 +268,17 @@ fn unavailable(error: reqwest::Error) -> Error {
     }
 }
 
-async fn read_capped(mut response: Response) -> Result<Vec<u8>, Error> {
-    let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-        if answer.len() + chunk.len() > ANSWER_CAP {
-            return Err(Error::InvalidResponse("it is longer than 1 MiB".to_owned()));
-        }
-        answer.extend_from_slice(&chunk);
-    }
-    Ok(answer)
-}
-
-fn retry_after(response: &Response) -> RetryAfter {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    value
-        .trim()
-        .parse::<u64>()
-        .ok()
-        .map(|seconds| seconds.clamp(1, 3600))
-}
-
 /// A 401 has two meanings that only the message tells apart: a bad key, and a user of somebody else
 /// (`reference/userpartnercontrollerv2_createverificationlink`, "user ownership errors").
-fn refusal(
-    status: StatusCode,
-    retry_after: RetryAfter,
-    answer: &[u8],
-    key: &SecretString,
-) -> Error {
+pub(super) fn refusal(answer: &Answer, key: &SecretString) -> Error {
+    let (status, retry_after, body) = (answer.status, answer.retry_after, &answer.body);
     match status.as_u16() {
-        400 | 409 | 422 => Error::Rejected {
-            code: error_code(answer),
-            message: error_message(answer).filter(|message| !message.contains(key.expose_secret())),
+        status @ (400 | 409 | 422) => Error::Rejected {
+            status,
+            code: error_code(body),
+            message: error_message(body).filter(|message| !message.contains(key.expose_secret())),
         },
-        401 if error_message(answer).is_some_and(|message| message.contains("not associated")) => {
+        401 if error_message(body).is_some_and(|message| message.contains("not associated")) => {
             Error::UserNotFound
         }
         401 | 403 => Error::Unauthorized(status),
@@ -336,6 +331,15 @@ mod tests {
         .unwrap()
     }
 
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            retry_after: Some(9),
+            content_type: None,
+            body: body.into(),
+        }
+    }
+
     #[test]
     fn the_link_is_found_in_both_envelopes_and_in_none() {
         let client = client("https://staging-api.capa.fi");
@@ -385,14 +389,7 @@ mod tests {
     #[test]
     fn the_status_decides_and_the_message_only_tells_two_kinds_of_401_apart() {
         let key = SecretString::from("the-partners-key");
-        let judge = |status: u16, body: &str| {
-            refusal(
-                StatusCode::from_u16(status).unwrap(),
-                Some(9),
-                body.as_bytes(),
-                &key,
-            )
-        };
+        let judge = |status: u16, body: &str| refusal(&answer(status, body), &key);
         let foreign = r#"{"success":false,"error":{"code":"UNAUTHORIZED","message":"User is not associated with the partner"}}"#;
         assert!(matches!(judge(401, foreign), Error::UserNotFound));
         assert!(matches!(judge(401, "<html>"), Error::Unauthorized(_)));
@@ -443,9 +440,8 @@ mod tests {
     #[test]
     fn a_rejections_code_and_message_are_found_cleaned_and_cut() {
         let key = SecretString::from("the-partners-key");
-        let judge = |body: &str| match refusal(StatusCode::BAD_REQUEST, None, body.as_bytes(), &key)
-        {
-            Error::Rejected { code, message } => (code, message),
+        let judge = |body: &str| match refusal(&answer(400, body), &key) {
+            Error::Rejected { code, message, .. } => (code, message),
             other => panic!("{other}"),
         };
         let some = |text: &str| Some(text.to_owned());

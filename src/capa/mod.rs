@@ -2,6 +2,7 @@
 //!
 //! Facts about it cite the page of its documentation they come from. Nothing here knows the database.
 
+mod answer;
 pub mod client;
 pub mod details;
 pub mod gate;
@@ -9,3 +10,4 @@ pub mod notifications;
 pub mod payload;
 pub mod sandbox;
 pub mod signature;
+pub mod users;

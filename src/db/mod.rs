@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod file;
 pub mod heartbeats;
 mod kept;
+pub mod learnt_ids;
 pub mod looks;
 pub mod news;
 pub mod overrides;
@@ -423,6 +424,7 @@ mod tests {
                 transitions,
             )
         };
+        conn.revert_last_migration(MIGRATIONS).unwrap();
         conn.revert_last_migration(MIGRATIONS).unwrap();
         assert_eq!(before(&mut conn), (3, 4, 5));
     }

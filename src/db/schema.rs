@@ -46,6 +46,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    learnt_ids (partner, user_id) {
+        partner -> Text,
+        user_id -> Text,
+        external_user_id -> Text,
+    }
+}
+
+diesel::table! {
     overrides (id) {
         id -> Text,
         user_key -> Text,
@@ -126,6 +134,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     catch_ups,
     deliveries,
     heartbeats,
+    learnt_ids,
     overrides,
     strays,
     transitions,

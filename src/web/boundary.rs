@@ -9,7 +9,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use uuid::Uuid;
 
 use super::connection::InHand;
@@ -95,13 +95,28 @@ fn shape(response: &mut ServiceResponse<BoxBody>, id: &str) -> Option<Error> {
         }
         None => return None,
     };
+    let (status, kind, body) = if is_drop_in(response.request()) {
+        let (status, body) = error.as_provider();
+        (status, "application/json", body)
+    } else {
+        (response.status(), PROBLEM_JSON, error.problem(id))
+    };
     response
         .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-    let empty = actix_web::HttpResponse::new(response.status());
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let empty = actix_web::HttpResponse::new(status);
     let answer = std::mem::replace(response.response_mut(), empty);
-    *response.response_mut() = answer.set_body(BoxBody::new(error.problem(id)));
+    *response.response_mut() = answer.set_body(BoxBody::new(body));
+    *response.response_mut().status_mut() = status;
     Some(error)
+}
+
+/// Goes by the route that was found, since a path can be written in more than one way.
+fn is_drop_in(request: &HttpRequest) -> bool {
+    match request.match_pattern() {
+        Some(route) => route.starts_with(routes::DROP_IN),
+        None => request.path().starts_with(routes::DROP_IN),
+    }
 }
 
 /// Failures are always logged; the rest only where somebody listens, because to name the route is not free. To refuse for

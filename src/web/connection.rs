@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, rt};
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -112,6 +112,25 @@ impl Connection {
         }
         self.head_since.get().map(|since| since + limits.head)
     }
+}
+
+/// Does the work beside the request and in the place of it: a client that leaves takes its request away, and the work goes
+/// on.
+///
+/// # Errors
+/// Those of the work, and when it broke off.
+pub async fn beside<T: 'static>(
+    request: &HttpRequest,
+    work: impl Future<Output = Result<T, Error>> + 'static,
+) -> Result<T, Error> {
+    let place = Connection::of(request)?.take_place();
+    let done = rt::spawn(async move {
+        let done = work.await;
+        drop(place);
+        done
+    });
+    let broken = |_| Error::new(Code::InternalError, "Ask for the user, then send it again.");
+    done.await.map_err(broken)?
 }
 
 /// A request in our hands, until this is dropped.

@@ -208,6 +208,24 @@ impl FromRequest for JsonBody {
     type Future = LocalBoxFuture<'static, Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = RawJson::from_request(request, payload);
+        Box::pin(async move { Ok(JsonBody(body.await?.value)) })
+    }
+}
+
+/// The same with the bytes that it came in.
+pub struct RawJson {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub value: Value,
+}
+
+impl FromRequest for RawJson {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let kind = only(request.headers(), &CONTENT_TYPE).map(str::to_owned);
         let body = read(request, payload);
         Box::pin(async move {
@@ -219,9 +237,9 @@ impl FromRequest for JsonBody {
                     "Send Content-Type: application/json.",
                 ));
             }
-            let body = body.await?;
-            match serde_json::from_slice(&body) {
-                Ok(value) => Ok(JsonBody(value)),
+            let bytes = body.await?;
+            match serde_json::from_slice(&bytes) {
+                Ok(value) => Ok(RawJson { bytes, value }),
                 Err(error) => {
                     let (line, column) = (error.line(), error.column());
                     let detail =

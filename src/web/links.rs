@@ -1,14 +1,14 @@
 //! `POST /v1/kyc/links`.
 
 use actix_web::http::header::{ETAG, LOCATION};
-use actix_web::{HttpRequest, HttpResponse, rt};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::connection::Connection;
+use super::connection::beside;
 use super::documents::LinkedUserDocument;
 use super::etag;
 use super::extract::{Caller, JsonBody, NoParameters, Query};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::issue;
 use crate::kyc::link_request::LinkRequest;
 
@@ -21,8 +21,7 @@ struct LinkDocument {
 
 /// Answers 201 with a new link or 200 with the open one.
 ///
-/// A client that leaves takes its request away, and then a link that the provider is making would be lost. So the link is
-/// issued beside the request, and goes on in the place of it.
+/// The link is issued beside the request, because one that the provider is making would be lost with it.
 pub async fn create(
     http: HttpRequest,
     caller: Caller,
@@ -30,14 +29,10 @@ pub async fn create(
     body: JsonBody,
 ) -> Result<HttpResponse, Error> {
     let request = LinkRequest::parse(&body.0).map_err(Error::invalid_request)?;
-    let place = Connection::of(&http)?.take_place();
-    let issued = rt::spawn(async move {
-        let issued = issue::link_for(&caller, caller.partner(), request).await;
-        drop(place);
-        issued
+    let issued = beside(&http, async move {
+        issue::link_for(&caller, caller.partner(), request).await
     });
-    let broken = |_| Error::new(Code::InternalError, "Ask for the user, then send it again.");
-    let issued = issued.await.map_err(broken)??;
+    let issued = issued.await?;
     let mut answer = if issued.resumed {
         HttpResponse::Ok()
     } else {

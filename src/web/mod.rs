@@ -4,6 +4,7 @@ mod admin;
 mod boundary;
 mod connection;
 pub(crate) mod documents;
+mod drop_in;
 mod etag;
 mod events;
 mod extract;

@@ -5,13 +5,16 @@ use actix_web::guard;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder, ResponseError};
 
-use super::{admin, events, health, links, users, webhooks};
+use super::{admin, drop_in, events, health, links, users, webhooks};
 use crate::error::{Code, CodeOnly, Error};
 
 /// Whether the process is alive.
 pub const ALIVE: &str = "/healthz";
 /// Where the paths of webhooks begin.
 pub const WEBHOOKS: &str = "/webhooks/";
+
+/// Where the provider's own paths begin; all that is refused below has the provider's shape.
+pub const DROP_IN: &str = "/api/partner/";
 
 /// Puts every route in place; the app must be there as `web::Data<App>`.
 pub fn routes(config: &mut ServiceConfig) {
@@ -23,6 +26,16 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/v1/kyc/users/{userId}", users::one))
         .service(get("/v1/kyc/users/{userId}/history", users::history))
         .service(get("/v1/kyc/events", events::stream))
+        // Clients that were made for the provider, with a partner's API key.
+        .service(post(
+            "/api/partner/v2/kyc/verification-link",
+            drop_in::create_link,
+        ))
+        .service(post(
+            "/api/partner/v2/users/{userId}/kyc/verification-link",
+            drop_in::create_users_link,
+        ))
+        .service(post("/api/partner/v2/users", drop_in::create_user))
         // The provider, with a signature.
         .service(webhook("/webhooks/{partnerId}"))
         // Admins, with an admin's key.

@@ -80,6 +80,11 @@ async fn what_is_above_the_cap_is_told_to_come_again_and_then_all_is_well() {
         let refused = ask(&app, "u3").await;
         assert_eq!(refused.problem(), (503, "overloaded".to_owned()));
         assert_eq!(refused.header("retry-after"), "1");
+        let drop_in = app.request(Method::POST, "/api/partner/v2/users");
+        let drop_in = app.send(drop_in).await;
+        let code = &drop_in.json()["error"]["code"];
+        assert_eq!((drop_in.status.as_u16(), code), (503, &json!("OVERLOADED")));
+        assert_eq!(drop_in.header("retry-after"), "1");
         let webhook = app.deliver("CREATED_KYC", "u1").await;
         let status = webhook.status.as_u16();
         assert_eq!((status, &*webhook.text), (503, "{\"code\":\"overloaded\"}"));

@@ -16,6 +16,10 @@ const PHONE: &str = "+529876501234";
 const BAD_TAX_ID: &str = "QZXW85041";
 const BAD_PHONE: &str = "+0098765012";
 const NAME: &str = "Zelmira-Quixote";
+const EMAIL: &str = "ottoline-77@person.example";
+const ALIAS: &str = "Perpetua-77";
+/// The partner's own id of a user who was created through us: it is kept, and in no log.
+const CREATED: &str = "Hildegund-77";
 /// What the store may keep for admins and the log may not.
 const LOGGED_NOWHERE: [&str; 3] = ["Quixandra-77", "Wenzeslaus-77", "Theodolinde-77"];
 /// A user who is looked at: its id goes to the provider in a query, and into no log.
@@ -131,6 +135,57 @@ async fn traffic(client: &Client, capa: &MockServer) {
     }
 }
 
+/// Creates users through the provider's own path, and asks for links there, well and with faults.
+async fn drop_in(client: &Client, capa: &MockServer) {
+    let post = |path: &str, body: &Value| {
+        let post = client
+            .http
+            .post(format!("{}/api/partner/v2/{path}", client.url));
+        post.header("partner-api-key", ACME.key).json(body)
+    };
+    let mut user =
+        json!({"type": "INDIVIDUAL", "email": EMAIL, "alias": ALIAS, "externalUserId": CREATED});
+    let created = json!({
+        "success": true, "data": {"userId": "created-1", "kycLink": LINK, "email": EMAIL, "alias": ALIAS},
+    });
+    let garbled = format!("{{\"email\":\"{EMAIL}\"");
+    for (answer, status) in [
+        (ResponseTemplate::new(201).set_body_json(&created), 201),
+        (ResponseTemplate::new(400).set_body_json(&created), 400),
+        (ResponseTemplate::new(401).set_body_json(&created), 401),
+        (ResponseTemplate::new(500).set_body_json(&created), 500),
+        (ResponseTemplate::new(302).set_body_json(&created), 502),
+        (ResponseTemplate::new(201).set_body_string(garbled), 201),
+        (
+            ResponseTemplate::new(201).set_delay(Duration::from_secs(9)),
+            503,
+        ),
+    ] {
+        capa_answers(capa, answer).await;
+        assert_eq!(client.send(post("users", &user)).await, status);
+    }
+    capa_answers(capa, ResponseTemplate::new(201).set_body_json(&created)).await;
+    // Neither is an id of ours, so that nothing is learnt of them.
+    for wrong in [json!(format!(" {EMAIL}")), json!({ALIAS: EMAIL})] {
+        user["externalUserId"] = wrong;
+        assert_eq!(client.send(post("users", &user)).await, 201);
+    }
+    let link = json!({"country": "DO", "email": EMAIL, "alias": ALIAS});
+    let path = "users/created-1/kyc/verification-link";
+    assert_eq!(client.send(post(path, &link)).await, 201);
+    let get = client
+        .http
+        .get(format!("{}/v1/kyc/users/created-1", client.url));
+    let get = get.header("partner-api-key", ACME.key).send().await;
+    let user: Value = get.unwrap().json().await.unwrap();
+    assert_eq!(user["externalUserId"], CREATED);
+    let (good, bad) = (body(TAX_ID, PHONE), body(BAD_TAX_ID, BAD_PHONE));
+    for (body, status) in [(good, 201), (bad, 400)] {
+        let path = "kyc/verification-link";
+        assert_eq!(client.send(post(path, &body)).await, status);
+    }
+}
+
 /// Looks at a user of whom the provider tells everything it knows, well and with faults.
 async fn looks(client: &Client, capa: &MockServer) {
     let mut details = json!({"data": {
@@ -196,6 +251,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
     };
     process.until_it_answers(&client.url).await;
     traffic(&client, &capa).await;
+    drop_in(&client, &capa).await;
     looks(&client, &capa).await;
     let secrets = [ACME, OTHER].map(|partner| {
         [
@@ -206,7 +262,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
         ]
     });
     let mut markers = vec![
-        TAX_ID, PHONE, BAD_TAX_ID, BAD_PHONE, NAME, WRONG_KEY, ADMIN_KEY,
+        TAX_ID, PHONE, BAD_TAX_ID, BAD_PHONE, NAME, EMAIL, ALIAS, WRONG_KEY, ADMIN_KEY,
     ];
     markers.extend(secrets.concat());
     let files = |running: &str| {
@@ -231,7 +287,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
         log.contains("A delivery was stored.") && log.len() > 10_000,
         "it logs at trace: {log}"
     );
-    let never_logged = LOGGED_NOWHERE.into_iter().chain([LINK, LOOKED_AT]);
+    let never_logged = LOGGED_NOWHERE.into_iter().chain([LINK, LOOKED_AT, CREATED]);
     for marker in markers.iter().copied().chain(never_logged) {
         let line = log.lines().find(|line| contains(line.as_bytes(), marker));
         assert_eq!(line, None, "{marker} is in the log");

@@ -1,7 +1,8 @@
-//! What a valid request for a KYC link is: the rules of `POST /v1/kyc/links`, and nothing else.
+//! What a valid request for a KYC link is: the rules of `POST /v1/kyc/links`, and of the provider's own two paths, which
+//! overlook what they do not know. Nothing else.
 //!
-//! Pure: no I/O, no clock, no provider call. A [`LinkRequest`] cannot be made but by [`LinkRequest::parse`], and
-//! everything in one has been checked. All faults are reported at once, and no fault message and no `Debug` output
+//! Pure: no I/O, no clock, no provider call. A [`LinkRequest`] cannot be made but by parsing, and everything
+//! in one has been checked. All faults are reported at once, and no fault message and no `Debug` output
 //! ever repeats personal data, because both end up in logs. That a request is valid here does not mean that the
 //! provider takes it: it may have no template for the country, or not know the user.
 //!
@@ -83,6 +84,30 @@ pub struct LinkRequest {
     pub personal_info: Option<PersonalInfo>,
     /// Whether to make a new link even if one is open or the user is verified.
     pub force_new: bool,
+    /// How the provider is to be asked.
+    pub call: LinkCall,
+}
+
+/// The provider's two calls for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkCall {
+    /// The user stands in the body. Only this one takes `personalInfo`, which MX needs
+    /// (`v1.0/reference/kycpartnercontrollerv2_generatedirectlink`).
+    UserInBody,
+    /// The user stands in the path. What Mexican rules want to know, the provider asks the person itself
+    /// (`reference/userpartnercontrollerv2_createverificationlink`).
+    UserInPath,
+}
+
+/// The forms in which a request can come.
+#[derive(Clone, Copy)]
+enum Form<'a> {
+    /// Ours, where an unknown field is a fault.
+    Ours,
+    /// The provider's, with the user in the body.
+    UserInBody,
+    /// The provider's, with the user in the path, where `personalInfo` is as unknown as any other name.
+    UserInPath(&'a str),
 }
 
 /// What Mexican rules want to know of a person: passed on to the provider, never stored, never logged.
@@ -114,6 +139,21 @@ impl LinkRequest {
     ///
     /// Null counts as absent. Unknown fields come after the known ones of their object, at most 16 for each object.
     pub fn parse(body: &Value) -> Result<LinkRequest, Vec<Fault>> {
+        LinkRequest::read(Form::Ours, body)
+    }
+
+    /// The same for a body that was made for the provider: unknown fields are overlooked. Our own fields, which the
+    /// provider does not document, are taken all the same.
+    pub fn parse_as_provider(body: &Value) -> Result<LinkRequest, Vec<Fault>> {
+        LinkRequest::read(Form::UserInBody, body)
+    }
+
+    /// The same for the provider's call that has the user in its path.
+    pub fn parse_as_provider_for(user_id: &str, body: &Value) -> Result<LinkRequest, Vec<Fault>> {
+        LinkRequest::read(Form::UserInPath(user_id), body)
+    }
+
+    fn read(form: Form<'_>, body: &Value) -> Result<LinkRequest, Vec<Fault>> {
         let Some(object) = body.as_object() else {
             return Err(vec![Fault {
                 field: String::new(),
@@ -123,12 +163,19 @@ impl LinkRequest {
         };
         let mut faults = Vec::new();
         let mut fields = Fields::new(object, "", &mut faults);
-        let user_id = fields.required_text("userId", check_user_id);
+        let user_id = match form {
+            Form::UserInPath(user_id) => fields.checked("userId", user_id, check_user_id),
+            Form::Ours | Form::UserInBody => fields.required_text("userId", check_user_id),
+        };
         let external_user_id = fields.text("externalUserId", check_external_user_id);
         let country = fields.required_text("country", check_country);
         let partner_redirect_uri = fields.text("partnerRedirectUri", redirect_uri::check);
-        let personal_info = match fields.object("personalInfo") {
-            Given::Absent if country == Some("MX") => {
+        let given = match form {
+            Form::UserInPath(_) => None,
+            Form::Ours | Form::UserInBody => Some(fields.object("personalInfo")),
+        };
+        let personal_info = match given {
+            Some(Given::Absent) if country == Some("MX") => {
                 fields.fault(
                     "personalInfo",
                     "required",
@@ -136,11 +183,11 @@ impl LinkRequest {
                 );
                 None
             }
-            Given::Absent | Given::WrongType => None,
-            Given::Value(object) => PersonalInfo::parse(object, fields.faults),
+            None | Some(Given::Absent | Given::WrongType) => None,
+            Some(Given::Value(object)) => PersonalInfo::parse(form, object, fields.faults),
         };
         let force_new = fields.boolean("forceNew").unwrap_or(false);
-        fields.refuse_unknown(&FIELDS);
+        fields.refuse_unknown(form, &FIELDS);
 
         match (user_id, country) {
             (Some(user_id), Some(country)) if faults.is_empty() => Ok(LinkRequest {
@@ -150,6 +197,10 @@ impl LinkRequest {
                 partner_redirect_uri,
                 personal_info,
                 force_new,
+                call: match form {
+                    Form::UserInPath(_) => LinkCall::UserInPath,
+                    Form::Ours | Form::UserInBody => LinkCall::UserInBody,
+                },
             }),
             _ => Err(faults),
         }
@@ -168,13 +219,17 @@ impl fmt::Debug for LinkRequest {
 }
 
 impl PersonalInfo {
-    fn parse(object: &Map<String, Value>, faults: &mut Vec<Fault>) -> Option<PersonalInfo> {
+    fn parse(
+        form: Form<'_>,
+        object: &Map<String, Value>,
+        faults: &mut Vec<Fault>,
+    ) -> Option<PersonalInfo> {
         let mut fields = Fields::new(object, "personalInfo.", faults);
         let profession = fields.required_text("profession", check_profession);
         let phone_number = fields.required_text("phoneNumber", check_phone);
         let birth_country = fields.required_text("birthCountry", check_birth_country);
         let tax_id = fields.text("taxId", check_rfc);
-        fields.refuse_unknown(&PERSONAL_FIELDS);
+        fields.refuse_unknown(form, &PERSONAL_FIELDS);
         Some(PersonalInfo {
             profession: profession?,
             phone_number: phone_number?,
@@ -247,6 +302,15 @@ impl<'a, 'f> Fields<'a, 'f> {
             self.fault(name, "wrong_type", format!("Send {name} as a string."));
             return None;
         };
+        self.checked(name, text, check)
+    }
+
+    fn checked<T>(
+        &mut self,
+        name: &str,
+        text: &str,
+        check: fn(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
         match check(text) {
             Ok(checked) => Some(checked),
             Err(refusal) => {
@@ -287,7 +351,10 @@ impl<'a, 'f> Fields<'a, 'f> {
     }
 
     /// Takes a name with a null as unknown all the same: most often it is a misspelt optional field.
-    fn refuse_unknown(&mut self, known: &[&str]) {
+    fn refuse_unknown(&mut self, form: Form<'_>, known: &[&str]) {
+        if !matches!(form, Form::Ours) {
+            return;
+        }
         let unknown = self
             .object
             .keys()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::redirect_uri::check;
-use super::{COUNTRIES, LinkRequest, PROFESSIONS};
+use super::{COUNTRIES, LinkCall, LinkRequest, PROFESSIONS};
 
 fn full_body() -> Value {
     json!({
@@ -34,6 +34,47 @@ fn body_with(path: &str, value: Value) -> Value {
         None => body[path] = value,
     }
     body
+}
+
+/// The samples of the provider's own `partner_api_v2.json`.
+#[test]
+fn a_body_made_for_the_provider_is_read_as_it_would_and_what_it_does_not_know_is_overlooked() {
+    let user = "2da954cd-2fda-49c2-ad77-6208c5ab71d6";
+    let mut direct = json!({
+        "userId": user, "country": "DO", "partnerRedirectUri": "myapp://partner.com", "colour": null,
+    });
+    let request = LinkRequest::parse_as_provider(&direct).unwrap();
+    assert_eq!(
+        (&*request.user_id, request.call),
+        (user, LinkCall::UserInBody)
+    );
+    direct["country"] = json!("MX");
+    let faults = LinkRequest::parse_as_provider(&direct).unwrap_err();
+    assert_eq!((&*faults[0].field, faults.len()), ("personalInfo", 1));
+    direct["personalInfo"] = full_body()["personalInfo"].clone();
+    direct["personalInfo"]["colour"] = json!("red");
+    assert!(
+        LinkRequest::parse_as_provider(&direct)
+            .unwrap()
+            .personal_info
+            .is_some()
+    );
+    assert_eq!(
+        codes(&direct).len(),
+        2,
+        "it has two fields that our own form refuses"
+    );
+
+    let request = LinkRequest::parse_as_provider_for("another", &direct).unwrap();
+    assert_eq!(
+        (&*request.user_id, request.call),
+        ("another", LinkCall::UserInPath)
+    );
+    assert!(request.personal_info.is_none());
+    for user_id in ["", "..", "a/b", "a b"] {
+        let faults = LinkRequest::parse_as_provider_for(user_id, &direct).unwrap_err();
+        assert_eq!((&*faults[0].field, faults[0].code), ("userId", "id_format"));
+    }
 }
 
 fn codes(body: &Value) -> Vec<(String, &'static str)> {
