@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use kyc_tracker::db::learnt_ids;
 use serde_json::json;
 use wiremock::matchers::{method, path};
@@ -140,4 +142,17 @@ async fn what_is_learnt_is_kept_though_the_client_has_left() {
     };
     let learnt = tokio::time::timeout(Duration::from_secs(10), learnt).await;
     assert_eq!(learnt.unwrap(), "c1");
+}
+
+#[actix_web::test]
+async fn the_answer_is_given_although_the_store_could_not_keep_what_it_taught() {
+    let app = TestApp::new().await;
+    let file = app.folder().join("kyc.db");
+    let mut lock = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+    lock.batch_execute("BEGIN IMMEDIATE").unwrap();
+    create(&app, ACME, "u1", "c1").await;
+    lock.batch_execute("ROLLBACK").unwrap();
+    create(&app, ACME, "u1", "c1").await;
+    post(&app, ACME, &link_of("u1"), &json!({"country": "DO"})).await;
+    assert_eq!(app.user("u1").await["externalUserId"], "c1");
 }
