@@ -34,9 +34,12 @@ pub enum Code {
     AlreadyVerified,
     ExternalIdTaken,
     BodyTooLarge,
+    UriTooLong,
     UnsupportedMediaType,
     InvalidRequest,
     ProviderRejected,
+    RateLimited,
+    HeadersTooLarge,
     InternalError,
     ProviderUnauthorized,
     ProviderInvalidResponse,
@@ -48,7 +51,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 24] = [
+    pub const ALL: [Code; 27] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -63,9 +66,12 @@ impl Code {
         Code::AlreadyVerified,
         Code::ExternalIdTaken,
         Code::BodyTooLarge,
+        Code::UriTooLong,
         Code::UnsupportedMediaType,
         Code::InvalidRequest,
         Code::ProviderRejected,
+        Code::RateLimited,
+        Code::HeadersTooLarge,
         Code::InternalError,
         Code::ProviderUnauthorized,
         Code::ProviderInvalidResponse,
@@ -108,6 +114,7 @@ impl Code {
                 "The externalUserId belongs to another user",
             ),
             Code::BodyTooLarge => (413, "body_too_large", "The body is too large"),
+            Code::UriTooLong => (414, "uri_too_long", "The path or the query is too long"),
             Code::UnsupportedMediaType => (
                 415,
                 "unsupported_media_type",
@@ -119,6 +126,8 @@ impl Code {
                 "provider_rejected",
                 "The provider rejected the request",
             ),
+            Code::RateLimited => (429, "rate_limited", "The key is used too often"),
+            Code::HeadersTooLarge => (431, "headers_too_large", "The headers are too large"),
             Code::InternalError => (500, "internal_error", "Something went wrong here"),
             Code::ProviderUnauthorized => (
                 502,
@@ -158,7 +167,10 @@ impl Code {
             406 => Code::NotAcceptable,
             408 => Code::RequestTimeout,
             413 => Code::BodyTooLarge,
+            414 => Code::UriTooLong,
             415 => Code::UnsupportedMediaType,
+            429 => Code::RateLimited,
+            431 => Code::HeadersTooLarge,
             400..=499 => Code::BadRequest,
             503 => Code::StoreUnavailable,
             _ => Code::InternalError,
@@ -174,7 +186,7 @@ pub struct Error(Box<Parts>);
 struct Parts {
     code: Code,
     detail: String,
-    /// Seconds; every 503 has them.
+    /// Seconds; every 429 and 503 has them.
     retry_after: Option<u64>,
     faults: Vec<Fault>,
     provider: Option<ProviderSays>,
@@ -256,6 +268,22 @@ impl Error {
         answer
     }
 
+    /// The key is used more often than it may be. Nothing was begun, and in so long the next request is taken.
+    pub fn rate_limited(wait: Duration) -> Error {
+        let mut answer = Error::new(
+            Code::RateLimited,
+            "Nothing was done. Send it again later, and ask less often with this key.",
+        );
+        answer.0.retry_after = Some(whole_seconds(wait).max(1));
+        answer
+    }
+
+    /// There are too many headers, or too much in them.
+    pub fn headers_too_large() -> Error {
+        let detail = "A request may have 96 headers at most, with 16 KiB in all of them together.";
+        Error::new(Code::HeadersTooLarge, detail)
+    }
+
     /// The store takes no writes; says what ails it.
     pub fn not_ready(error: db::Error) -> Error {
         let reason = error.trouble().as_str();
@@ -324,6 +352,11 @@ impl Error {
         }
         response.body(body)
     }
+}
+
+/// Rounded up, so that who waits for so long has waited long enough.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[derive(Serialize)]

@@ -2,12 +2,14 @@
 
 mod admin;
 mod boundary;
+mod caps;
 mod connection;
 pub(crate) mod documents;
 mod extract;
 mod health;
 pub mod limits;
 mod links;
+mod refusal;
 pub mod routes;
 pub mod server;
 mod users;

@@ -12,6 +12,7 @@ mod support;
 
 mod acts;
 mod admin;
+mod caps;
 mod chaos;
 mod commands;
 mod crash;
@@ -19,6 +20,7 @@ mod errors;
 mod faults;
 mod gone;
 mod import;
+mod limits;
 mod links;
 mod looks;
 mod operating;
