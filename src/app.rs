@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KeyHash, Partner};
 use crate::db::Db;
 use crate::flights::Flights;
+use crate::keys::Keys;
 use crate::reconcile::Lookout;
 use crate::seats::Seats;
 
@@ -32,10 +33,10 @@ pub struct App {
     pub flights: Flights,
     /// Where requests wait on purpose.
     pub seats: Seats,
-    /// Partners by API key, as places in the configuration.
-    partner_keys: HashMap<KeyHash, usize>,
-    /// Admins by API key, as places in the configuration.
-    admin_keys: HashMap<KeyHash, usize>,
+    /// The API keys of partners.
+    pub partner_keys: Keys,
+    /// The API keys of admins.
+    pub admin_keys: Keys,
     verifiers: HashMap<String, Verifier>,
     nobody: Verifier,
 }
@@ -52,10 +53,8 @@ impl App {
             .map(|partner| partner.webhook_secrets.len())
             .max();
         let rounds = rounds.unwrap_or(1);
-        let keys_of = |(place, partner): (usize, &Partner)| {
-            let keys: Vec<_> = partner.api_keys.iter().map(|key| (*key, place)).collect();
-            keys
-        };
+        let partners = config.partners.iter().enumerate();
+        let admins = config.admins.iter().enumerate();
         Ok(App {
             db: Db::open(&config.database.path)?,
             capa: capa::client::Client::new(&config.provider)?,
@@ -64,18 +63,11 @@ impl App {
             lookout: Lookout::new(&config),
             flights: Flights::default(),
             seats: Seats::new(config.partners.len()),
-            partner_keys: config
-                .partners
-                .iter()
-                .enumerate()
-                .flat_map(keys_of)
-                .collect(),
-            admin_keys: config
-                .admins
-                .iter()
-                .enumerate()
-                .map(|(place, admin)| (admin.api_key, place))
-                .collect(),
+            partner_keys: Keys::new(&config.limits, partners.flat_map(keys_of)),
+            admin_keys: Keys::new(
+                &config.limits,
+                admins.map(|(place, admin)| (admin.api_key, place)),
+            ),
             verifiers: config
                 .partners
                 .iter()
@@ -91,13 +83,6 @@ impl App {
         })
     }
 
-    /// The place in the configuration of the partner whose API key this is.
-    ///
-    /// The key is hashed and the hash looked up, so that the time taken says nothing of any key.
-    pub fn partner_with_key(&self, key: &str) -> Option<usize> {
-        self.partner_keys.get(&KeyHash::of(key)).copied()
-    }
-
     /// The place in the configuration of the partner with that id.
     pub fn partner_place(&self, id: &str) -> Option<usize> {
         self.config
@@ -106,15 +91,15 @@ impl App {
             .position(|partner| partner.id == id)
     }
 
-    /// The place in the configuration of the admin whose key this is.
-    pub fn admin_with_key(&self, key: &str) -> Option<usize> {
-        self.admin_keys.get(&KeyHash::of(key)).copied()
-    }
-
     /// What verifies the partner's webhooks; for an unknown partner one that refuses all at the same cost.
     pub fn verifier(&self, partner: &str) -> &Verifier {
         self.verifiers.get(partner).unwrap_or(&self.nobody)
     }
+}
+
+fn keys_of((place, partner): (usize, &Partner)) -> impl Iterator<Item = (KeyHash, usize)> {
+    let keys = partner.api_keys.iter();
+    keys.map(move |key| (*key, place))
 }
 
 /// Counts of deliveries refused since the start: all that is kept of them, so that a flood takes no space.

@@ -36,10 +36,12 @@ pub enum Code {
     AlreadyVerified,
     ExternalIdTaken,
     BodyTooLarge,
+    UriTooLong,
     UnsupportedMediaType,
     InvalidRequest,
     ProviderRejected,
     RateLimited,
+    HeadersTooLarge,
     InternalError,
     ProviderUnauthorized,
     ProviderInvalidResponse,
@@ -51,7 +53,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 25] = [
+    pub const ALL: [Code; 27] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -66,10 +68,12 @@ impl Code {
         Code::AlreadyVerified,
         Code::ExternalIdTaken,
         Code::BodyTooLarge,
+        Code::UriTooLong,
         Code::UnsupportedMediaType,
         Code::InvalidRequest,
         Code::ProviderRejected,
         Code::RateLimited,
+        Code::HeadersTooLarge,
         Code::InternalError,
         Code::ProviderUnauthorized,
         Code::ProviderInvalidResponse,
@@ -112,6 +116,7 @@ impl Code {
                 "The externalUserId belongs to another user",
             ),
             Code::BodyTooLarge => (413, "body_too_large", "The body is too large"),
+            Code::UriTooLong => (414, "uri_too_long", "The path or the query is too long"),
             Code::UnsupportedMediaType => (
                 415,
                 "unsupported_media_type",
@@ -123,7 +128,8 @@ impl Code {
                 "provider_rejected",
                 "The provider rejected the request",
             ),
-            Code::RateLimited => (429, "rate_limited", "Too much is asked with this key"),
+            Code::RateLimited => (429, "rate_limited", "The key is used too often"),
+            Code::HeadersTooLarge => (431, "headers_too_large", "The headers are too large"),
             Code::InternalError => (500, "internal_error", "Something went wrong here"),
             Code::ProviderUnauthorized => (
                 502,
@@ -163,7 +169,10 @@ impl Code {
             406 => Code::NotAcceptable,
             408 => Code::RequestTimeout,
             413 => Code::BodyTooLarge,
+            414 => Code::UriTooLong,
             415 => Code::UnsupportedMediaType,
+            429 => Code::RateLimited,
+            431 => Code::HeadersTooLarge,
             400..=499 => Code::BadRequest,
             503 => Code::StoreUnavailable,
             _ => Code::InternalError,
@@ -179,7 +188,7 @@ pub struct Error(Box<Parts>);
 struct Parts {
     code: Code,
     detail: String,
-    /// Seconds; every 503 has them.
+    /// Seconds; every 429 and 503 has them.
     retry_after: Option<u64>,
     faults: Vec<Fault>,
     provider: Option<ProviderSays>,
@@ -269,11 +278,27 @@ impl Error {
         self.0.code.status().is_server_error()
     }
 
-    /// The partner has taken its share. Nothing was begun.
-    pub fn rate_limited(detail: &'static str) -> Error {
+    /// The partner has taken all that it may have at once. Nothing was begun.
+    pub fn all_taken(detail: &'static str) -> Error {
         let mut answer = Error::new(Code::RateLimited, detail);
         answer.0.retry_after = Some(1);
         answer
+    }
+
+    /// The key is used more often than it may be. Nothing was begun, and in so long the next request is taken.
+    pub fn rate_limited(wait: Duration) -> Error {
+        let mut answer = Error::new(
+            Code::RateLimited,
+            "Nothing was done. Send it again later, and ask less often with this key.",
+        );
+        answer.0.retry_after = Some(whole_seconds(wait).max(1));
+        answer
+    }
+
+    /// There are too many headers, or too much in them.
+    pub fn headers_too_large() -> Error {
+        let detail = "A request may have 96 headers at most, with 16 KiB in all of them together.";
+        Error::new(Code::HeadersTooLarge, detail)
     }
 
     /// The store takes no writes; says what ails it.
@@ -349,6 +374,11 @@ impl Error {
         }
         response.body(body)
     }
+}
+
+/// Rounded up, so that who waits for so long has waited long enough.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[derive(Serialize)]
@@ -509,44 +539,4 @@ impl From<capa::client::Error> for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_unique_snake_case_and_of_their_status_class() {
-        let mut seen = std::collections::HashSet::new();
-        for code in Code::ALL {
-            let (status, word, title) = code.row();
-            assert!(seen.insert(word), "{word} stands twice");
-            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
-            assert!((400..600).contains(&status) && !title.ends_with('.'));
-        }
-    }
-
-    #[test]
-    fn every_503_says_when_to_come_again() {
-        let trouble = db::Trouble::Locked;
-        let store: Error = db::Error::Unavailable(trouble, "locked".to_owned()).into();
-        let down: Error = capa::client::Error::Unavailable {
-            reason: String::new(),
-            retry_after: None,
-        }
-        .into();
-        let busy: Error = capa::client::Error::RateLimited(Some(7)).into();
-        let much: Error = db::Error::Overloaded.into();
-        for (error, seconds) in [(store, "5"), (down, "30"), (busy, "7"), (much, "1")] {
-            assert_eq!(error.status_code(), 503);
-            let answer = error.error_response();
-            assert_eq!(answer.headers().get(RETRY_AFTER).unwrap(), seconds);
-        }
-    }
-
-    #[test]
-    fn the_source_is_never_in_the_answer() {
-        let error: Error = db::Error::Misused("table users".to_owned()).into();
-        let source = error.source().unwrap();
-        assert_eq!(source, "the store was used wrongly: table users");
-        assert!(!error.problem("r1").contains("table users"));
-        assert_eq!(error.to_string(), "internal_error");
-    }
-}
+mod tests;

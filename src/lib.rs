@@ -11,9 +11,10 @@
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
 //! - [`cli`]: one file for each subcommand.
-//! - [`app`], [`config`], [`error`], [`clock`], [`logging`]: what all of them stand on.
+//! - [`app`], [`keys`], [`config`], [`error`], [`clock`], [`bucket`], [`logging`]: what all of them stand on.
 
 pub mod app;
+pub mod bucket;
 pub mod capa;
 pub mod catch_up;
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod flights;
 pub mod import;
 pub mod ingest;
 pub mod issue;
+pub mod keys;
 pub mod kyc;
 pub mod learn;
 pub mod logging;

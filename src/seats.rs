@@ -32,7 +32,7 @@ impl Seats {
     /// When the partner has taken all.
     pub fn wait(&self, place: usize) -> Result<OwnedSemaphorePermit, Error> {
         let taken = "All of the 2000 requests that may wait are waiting. Ask without wait.";
-        take(&self.0[place].0).ok_or_else(|| Error::rate_limited(taken))
+        take(&self.0[place].0).ok_or_else(|| Error::all_taken(taken))
     }
 
     /// One for a stream of events.
@@ -41,7 +41,7 @@ impl Seats {
     /// When the partner has taken all.
     pub fn stream(&self, place: usize) -> Result<OwnedSemaphorePermit, Error> {
         let taken = "All of the 200 streams that may be open are open. Share one.";
-        take(&self.0[place].1).ok_or_else(|| Error::rate_limited(taken))
+        take(&self.0[place].1).ok_or_else(|| Error::all_taken(taken))
     }
 }
 

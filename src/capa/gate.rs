@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::client::Error;
+use crate::bucket::{Bucket, Rate};
 use crate::clock::Timestamp;
 use crate::kyc::looks::Lane;
 
@@ -21,8 +22,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// The gate before one provider account.
 #[derive(Debug)]
 pub struct Gate {
-    /// Calls a second.
-    rate: f64,
+    /// What one second brings may be used at once.
+    rate: Rate,
     all: Bucket,
     repeats: Bucket,
     failures: u32,
@@ -31,34 +32,11 @@ pub struct Gate {
     closed_until: Option<Timestamp>,
 }
 
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    filled_at: Option<Timestamp>,
-}
-
-impl Bucket {
-    const FULL: Bucket = Bucket {
-        tokens: f64::INFINITY,
-        filled_at: None,
-    };
-
-    /// Holds what one second brings, and at least one.
-    fn fill(&mut self, now: Timestamp, rate: f64) {
-        let capacity = rate.max(1.0);
-        let passed = self
-            .filled_at
-            .map_or(f64::INFINITY, |at| now.since(at).as_secs_f64());
-        self.tokens = (self.tokens + passed * rate).min(capacity);
-        self.filled_at = Some(now);
-    }
-}
-
 impl Gate {
     /// An open gate for that many calls a second.
     pub fn new(rate: u32) -> Gate {
         Gate {
-            rate: f64::from(rate),
+            rate: Rate::new(rate, rate),
             all: Bucket::FULL,
             repeats: Bucket::FULL,
             failures: 0,
@@ -69,7 +47,7 @@ impl Gate {
 
     /// Changes the rate from now on.
     pub fn set_rate(&mut self, rate: u32) {
-        self.rate = f64::from(rate);
+        self.rate = Rate::new(rate, rate);
     }
 
     /// How many calls of that lane may be made now, at most `wanted`. They have to be taken before they are made.
@@ -78,25 +56,25 @@ impl Gate {
             return 0;
         }
         self.all.fill(now, self.rate);
-        self.repeats.fill(now, self.rate / 2.0);
-        let tokens = match lane {
-            Lane::Repeat => self.all.tokens.min(self.repeats.tokens),
-            Lane::News | Lane::Sweep => self.all.tokens,
+        self.repeats.fill(now, self.rate.half());
+        let calls = match lane {
+            Lane::Repeat => self.all.calls().min(self.repeats.calls()),
+            Lane::News | Lane::Sweep => self.all.calls(),
         };
         // After it was closed, one call is enough to learn whether the provider is back.
         let most = match self.closed_until {
             Some(_) => wanted.min(1),
             None => wanted,
         };
-        let whole = (0..most).take_while(|number| tokens >= (*number + 1) as f64);
-        whole.count()
+        usize::try_from(calls).map_or(0, |calls| calls.min(most))
     }
 
     /// Takes that many calls of the lane, no more than are free.
     pub fn take(&mut self, lane: Lane, calls: usize, now: Timestamp) {
-        self.all.tokens -= calls as f64;
+        let taken = i64::try_from(calls).unwrap_or(i64::MAX);
+        self.all.take(taken);
         if lane == Lane::Repeat {
-            self.repeats.tokens -= calls as f64;
+            self.repeats.take(taken);
         }
         // While it tries whether the provider is back, no other call follows until that one is answered.
         if calls > 0 && self.closed_until.is_some() {
@@ -111,7 +89,7 @@ impl Gate {
             return false;
         }
         self.all.fill(now, self.rate);
-        let lent = self.all.tokens - 1.0 >= -self.rate.max(1.0);
+        let lent = self.all.holds(1 - self.rate.at_once());
         if lent {
             self.take(Lane::News, 1, now);
         }

@@ -17,8 +17,8 @@ use crate::kyc::loopback::is_loopback;
 use super::raw::{RawAdmin, RawConfig, RawPartner};
 use super::samples::{is_sample, is_sample_hash};
 use super::{
-    Admin, Config, ConfigError, Database, KeyHash, Links, Log, Looks, Partner, Provider, Server,
-    Webhooks,
+    Admin, Config, ConfigError, Database, KeyHash, Limits, Links, Log, Looks, Partner, Provider,
+    Server, Webhooks,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -81,6 +81,10 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         per_second: rate("looks.per_second", raw.looks.per_second)?,
         catch_up_per_second: rate("looks.catch_up_per_second", raw.looks.catch_up_per_second)?,
     };
+    let limits = Limits {
+        requests_per_second: limit("limits.requests_per_second", raw.limits.requests_per_second)?,
+        burst: limit("limits.burst", raw.limits.burst)?,
+    };
     if raw.partners.is_empty() {
         return Err(bad(
             "partners",
@@ -115,6 +119,7 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             confirm: raw.webhooks.confirm,
         },
         looks,
+        limits,
         partners,
         admins,
         load_warnings,
@@ -427,6 +432,19 @@ fn rate(key: &str, rate: usize) -> Result<u32, ConfigError> {
         .ok()
         .filter(|rate| (1..=1000).contains(rate))
         .ok_or_else(|| ConfigError::new(key, "must be from 1 to 1000 calls a second"))
+}
+
+/// 0 would let nobody in, and is more likely meant to limit nobody.
+fn limit(key: &str, limit: usize) -> Result<u32, ConfigError> {
+    u32::try_from(limit)
+        .ok()
+        .filter(|limit| (1..=1_000_000).contains(limit))
+        .ok_or_else(|| {
+            ConfigError::new(
+                key,
+                "must be from 1 to 1000000 requests; where nobody is to be limited, leave it out",
+            )
+        })
 }
 
 /// `env_logger` skips what it cannot read, so a misspelt level would silently change what is logged.

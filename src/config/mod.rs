@@ -47,6 +47,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// How often the provider is asked.
     pub looks: Looks,
+    /// How often each API key may be used.
+    pub limits: Limits,
     /// The tenants; never empty, ids unique.
     pub partners: Vec<Partner>,
     /// Who may use the admin face; may be empty, names unique.
@@ -126,6 +128,15 @@ pub struct Looks {
     pub per_second: u32,
     /// The same while catching up after a standstill.
     pub catch_up_per_second: u32,
+}
+
+/// `[limits]`: how often each API key may be used.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Requests a second, on the long run.
+    pub requests_per_second: u32,
+    /// Requests at once, after a rest.
+    pub burst: u32,
 }
 
 /// One `[[partners]]` table: a tenant.

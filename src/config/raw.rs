@@ -22,6 +22,7 @@ pub(super) struct RawConfig {
     pub links: RawLinks,
     pub webhooks: RawWebhooks,
     pub looks: RawLooks,
+    pub limits: RawLimits,
     #[serde(default)]
     pub partners: Vec<RawPartner>,
     #[serde(default)]
@@ -75,6 +76,13 @@ pub(super) struct RawWebhooks {
 pub(super) struct RawLooks {
     pub per_second: usize,
     pub catch_up_per_second: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub requests_per_second: usize,
+    pub burst: usize,
 }
 
 #[derive(Deserialize)]

@@ -358,6 +358,18 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
             "links.reuse_for: must be from 1m to 30d",
         ),
         (
+            top("limits.requests_per_second = 0"),
+            "limits.requests_per_second: must be from 1 to 1000000 requests; where nobody is to be limited, leave it out",
+        ),
+        (
+            top("limits.burst = 1000001"),
+            "limits.burst: must be from 1 to 1000000 requests",
+        ),
+        (
+            top("limits.burst = \"many\""),
+            "limits.burst: has the wrong type: must be a whole number, 0 or more",
+        ),
+        (
             top("webhooks.confirm = \"sometimes\""),
             "webhooks.confirm: must be one of: never, on_conflict, before_final",
         ),
@@ -499,6 +511,10 @@ fn every_fault_in_the_environment_names_the_key_or_the_variable() {
         (
             &[("KYC__SERVER_BIND", "x")],
             "server_bind: unknown key; known here: server, log",
+        ),
+        (
+            &[("KYC__LIMITS__REQUESTS_PER_SECOND", "0")],
+            "limits.requests_per_second: must be from 1 to 1000000 requests; where nobody is to be limited, leave it out (from KYC__LIMITS__REQUESTS_PER_SECOND)",
         ),
         (&[("KYC__", "x")], "KYC__: is not a key: two underscores"),
         (
@@ -657,7 +673,8 @@ fn every_key_of_the_default_file_has_a_comment_above_it() {
 fn every_known_key_stands_in_the_default_file() {
     let settings = settings_in_defaults();
     for place in [
-        "server", "log", "database", "provider", "links", "webhooks", "partners", "admins",
+        "server", "log", "database", "provider", "links", "webhooks", "looks", "limits",
+        "partners", "admins",
     ] {
         let list = matches!(place, "partners" | "admins");
         let text = if list {

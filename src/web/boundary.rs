@@ -1,5 +1,5 @@
-//! What every request passes on its way in and out: its place among those in flight, its id, the shape of its errors, its
-//! one line in the log.
+//! What every request passes on its way in and out: the caps, its place among those in flight, its id, how its key stands,
+//! the shape of its errors, its one line in the log.
 //!
 //! The log names the route and never the path, the query, a header or a body, because those carry ids and more.
 
@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use uuid::Uuid;
 
 use super::connection::InHand;
-use super::routes;
-use crate::error::{Code, CodeOnly, Error, PROBLEM_JSON, Written};
+use super::{caps, routes};
+use crate::error::{Code, CodeOnly, Error, PROBLEM_JSON, Written, whole_seconds};
+use crate::keys::Standing;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -41,6 +42,9 @@ pub async fn boundary<B: MessageBody + 'static>(
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
+    if let Some(standing) = in_hand.ok().and_then(|in_hand| in_hand.standing()) {
+        tell(response.headers_mut(), standing);
+    }
     report(&response, error.as_ref(), &id, began);
     Ok(response)
 }
@@ -48,6 +52,7 @@ pub async fn boundary<B: MessageBody + 'static>(
 /// Whoever asks whether the process is alive needs no place: that it has much to do is no answer.
 fn admit(request: &ServiceRequest) -> Result<InHand, Error> {
     let in_hand = InHand::begin(request.request())?;
+    caps::check(request.head())?;
     if in_hand.takes_place() || request.path() == routes::ALIVE {
         return Ok(in_hand);
     }
@@ -62,6 +67,13 @@ fn refuse(request: ServiceRequest, error: Error) -> ServiceResponse<BoxBody> {
         error.error_response()
     };
     request.into_response(answer)
+}
+
+fn tell(headers: &mut HeaderMap, standing: Standing) {
+    let mut set = |name, value: u64| headers.insert(HeaderName::from_static(name), value.into());
+    set("ratelimit-limit", standing.limit);
+    set("ratelimit-remaining", standing.remaining);
+    set("ratelimit-reset", whole_seconds(standing.full_in));
 }
 
 /// A caller's id is taken if it can do no harm in a log, else one is made.

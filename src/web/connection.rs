@@ -6,9 +6,10 @@
 
 use std::cell::Cell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_web::{HttpRequest, rt};
@@ -16,10 +17,15 @@ use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::limits::{Edge, Place};
+use super::refusal;
 use crate::error::{Code, Error};
+use crate::keys::Standing;
+
+/// How long a client may take to close a connection that we end.
+pub const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What the socket and the requests of one connection tell each other; the requests have it as connection data.
 pub struct Connection {
@@ -27,6 +33,8 @@ pub struct Connection {
     /// A request is in our hands: its head has been read and its answer has not been begun.
     in_hand: Cell<bool>,
     place: Cell<Option<Place>>,
+    /// How the key of the request in our hands stands, if it has a right one.
+    standing: Cell<Option<Standing>>,
     /// When the first byte came of a request that is not in our hands yet.
     head_since: Cell<Option<Instant>>,
     stuck: Cell<Option<Stuck>>,
@@ -61,6 +69,11 @@ impl Connection {
     pub fn stopping(&self) -> LocalBoxFuture<'static, ()> {
         let stopping = self.edge.stopping.clone();
         Box::pin(async move { stopping.notified().await })
+    }
+
+    /// Notes how the key of the request stands, for the answer to say it.
+    pub fn note_standing(&self, standing: Standing) {
+        self.standing.set(Some(standing));
     }
 
     /// Takes the place of the request out, for work that is to go on without the client.
@@ -155,12 +168,18 @@ impl InHand {
         self.0.place.set(place);
         taken
     }
+
+    /// How the key of the request stands, if it had a right one.
+    pub fn standing(&self) -> Option<Standing> {
+        self.0.standing.get()
+    }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
         self.0.in_hand.set(false);
         self.0.place.set(None);
+        self.0.standing.set(None);
     }
 }
 
@@ -192,6 +211,17 @@ pub struct Socket {
     /// Rings at the deadline or before it, when it is set anew. It is not stopped when the client has done its part: to let
     /// it ring once in a while for nothing costs less than to set it for each request.
     alarm: Option<Pin<Box<Sleep>>>,
+    refusing: Option<Box<Refusing>>,
+}
+
+/// The framework has refused what came. It ends the connection as soon as that is written, and if more has come meanwhile,
+/// the system throws the answer away together with it. So the client is given time to take the answer.
+struct Refusing {
+    /// What is left of the answer.
+    answer: Vec<u8>,
+    /// Set when the answer is written and the client has so long to go.
+    goodbye: Option<Pin<Box<Sleep>>>,
+    waits: bool,
 }
 
 impl Socket {
@@ -201,6 +231,7 @@ impl Socket {
             edge,
             in_hand: Cell::new(false),
             place: Cell::new(None),
+            standing: Cell::new(None),
             head_since: Cell::new(None),
             stuck: Cell::new(None),
         });
@@ -208,12 +239,59 @@ impl Socket {
             stream,
             connection,
             alarm: None,
+            refusing: None,
         }
     }
 
     /// What it shares with its requests.
     pub fn connection(&self) -> Rc<Connection> {
         Rc::clone(&self.connection)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        match written {
+            Poll::Pending => {
+                self.connection.bytes_wait();
+                return self.wait(cx);
+            }
+            Poll::Ready(Ok(_)) => self.connection.bytes_went(),
+            Poll::Ready(Err(_)) => {}
+        }
+        written
+    }
+
+    /// Writes the refusal and waits until the client has gone or its time is over.
+    fn refuse(&mut self, cx: &mut Context<'_>, refusing: &mut Refusing) -> Poll<io::Result<()>> {
+        while !refusing.answer.is_empty() {
+            let written = ready!(self.write(cx, &refusing.answer))?;
+            refusing.answer.drain(..written);
+        }
+        self.connection.all_went();
+        if !refusing.waits {
+            return Poll::Ready(Ok(()));
+        }
+        if refusing.goodbye.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        let goodbye = refusing
+            .goodbye
+            .get_or_insert_with(|| Box::pin(sleep(GOODBYE)));
+        let mut thrown_away = [MaybeUninit::uninit(); 4096];
+        loop {
+            if Pin::new(&mut unconstrained(goodbye.as_mut()))
+                .poll(cx)
+                .is_ready()
+            {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::uninit(&mut thrown_away);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                refusing.waits = false;
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     /// Pending, and awake again at the deadline; an error when it has passed.
@@ -268,16 +346,30 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        match written {
-            Poll::Pending => {
-                this.connection.bytes_wait();
-                return this.wait(cx);
+        if this.refusing.is_none() {
+            let Some(place) = refusal::begins_at(bytes) else {
+                return this.write(cx, bytes);
+            };
+            let (before, refused) = bytes.split_at(place);
+            if !before.is_empty() {
+                return this.write(cx, before);
             }
-            Poll::Ready(Ok(_)) => this.connection.bytes_went(),
-            Poll::Ready(Err(_)) => {}
+            let Some((answer, code)) = refusal::answer(refused) else {
+                return this.write(cx, bytes);
+            };
+            this.refusing = Some(Box::new(Refusing {
+                answer,
+                goodbye: None,
+                // Who was too slow is not waited for any longer.
+                waits: code != Code::RequestTimeout,
+            }));
         }
-        written
+        let Some(mut refusing) = this.refusing.take() else {
+            return Poll::Ready(Ok(bytes.len()));
+        };
+        let refused = this.refuse(cx, &mut refusing);
+        this.refusing = Some(refusing);
+        refused.map_ok(|()| bytes.len())
     }
 
     /// The framework comes here whenever it has written all that it has.

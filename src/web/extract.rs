@@ -13,15 +13,16 @@ use futures_util::future::{LocalBoxFuture, Ready, ready};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::caps;
 use super::connection::Connection;
 use crate::app::App;
 use crate::capa::signature::{self, Refusal};
+use crate::clock::Timestamp;
 use crate::config::Partner;
 use crate::error::{Code, CodeOnly, Error};
 use crate::ingest::Signed;
+use crate::keys::Keys;
 
-/// No body is read further than this many bytes.
-const BODY_CAP: usize = 64 * 1024;
 const PARTNER_KEY: HeaderName = HeaderName::from_static("partner-api-key");
 
 /// The app, in the hands of a partner whose key was right.
@@ -81,14 +82,8 @@ impl FromRequest for Listening {
 fn caller(request: &HttpRequest) -> Result<Caller, Error> {
     let app = app(request)?;
     let key = only(request.headers(), &PARTNER_KEY);
-    let place = key
-        .and_then(|key| app.partner_with_key(key))
-        .ok_or_else(|| {
-            Error::new(
-                Code::Unauthorized,
-                "Send one of your API keys in the header partner-api-key.",
-            )
-        })?;
+    let advice = "Send one of your API keys in the header partner-api-key.";
+    let place = owner(request, &app.partner_keys, key, app.clock.now(), advice)?;
     Ok(Caller { app, place })
 }
 
@@ -120,16 +115,31 @@ impl FromRequest for Admin {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let key = only(request.headers(), &AUTHORIZATION).and_then(bearer);
         ready(app(request).and_then(|app| {
-            let place = key.and_then(|key| app.admin_with_key(key)).ok_or_else(|| {
-                Error::new(
-                    Code::Unauthorized,
-                    "Send an admin key as Authorization: Bearer.",
-                )
-            })?;
+            let advice = "Send an admin key as Authorization: Bearer.";
+            let place = owner(request, &app.admin_keys, key, app.clock.now(), advice)?;
             accepts_json(request.headers())?;
             Ok(Admin { app, place })
         }))
     }
+}
+
+/// The place in the configuration of whose key this is, if the key may be used now. It is asked before anything is read
+/// for the request.
+fn owner(
+    request: &HttpRequest,
+    keys: &Keys,
+    key: Option<&str>,
+    now: Timestamp,
+    advice: &str,
+) -> Result<usize, Error> {
+    let (place, standing) = key
+        .and_then(|key| keys.request(key, now))
+        .ok_or_else(|| Error::new(Code::Unauthorized, advice))?;
+    Connection::of(request)?.note_standing(standing);
+    if let Some(wait) = standing.wait {
+        return Err(Error::rate_limited(wait));
+    }
+    Ok(place)
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -313,7 +323,7 @@ fn read(
     async move {
         let connection = connection?;
         let too_large = || Error::new(Code::BodyTooLarge, "The body may have 64 KiB at most.");
-        if declared.is_some_and(|length| length > BODY_CAP) {
+        if declared.is_some_and(|length| length > caps::BODY) {
             return Err(too_large());
         }
         let mut body = Vec::with_capacity(declared.unwrap_or_default());
@@ -321,7 +331,7 @@ fn read(
             while let Some(chunk) = payload.next().await {
                 let broken = |_| Error::new(Code::BadRequest, "The body broke off.");
                 let chunk = chunk.map_err(broken)?;
-                if body.len() + chunk.len() > BODY_CAP {
+                if body.len() + chunk.len() > caps::BODY {
                     return Err(too_large());
                 }
                 body.extend_from_slice(&chunk);

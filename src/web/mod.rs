@@ -2,6 +2,7 @@
 
 mod admin;
 mod boundary;
+mod caps;
 mod connection;
 pub(crate) mod documents;
 mod drop_in;
@@ -11,6 +12,7 @@ mod extract;
 mod health;
 pub mod limits;
 mod links;
+mod refusal;
 pub mod routes;
 pub mod server;
 mod users;

@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use actix_http::HttpService;
 use actix_http::error::DispatchError;
@@ -20,15 +19,13 @@ use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::boundary::boundary;
-use super::connection::Socket;
+use super::connection::{GOODBYE, Socket};
 use super::limits::{Edge, InFlight, Limits};
 use super::routes::routes;
 use crate::app::App;
 
 /// How many connections may wait until they are accepted.
 const BACKLOG: i32 = 1024;
-/// How long a client may take to close a connection that we end.
-const GOODBYE: Duration = Duration::from_secs(2);
 /// Threads of a worker for work that blocks.
 const BLOCKING_THREADS: usize = 16;
 /// So many open files are as good as any number, and with fewer than the second number connections may run out.

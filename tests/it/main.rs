@@ -12,6 +12,7 @@ mod support;
 
 mod acts;
 mod admin;
+mod caps;
 mod chaos;
 mod commands;
 mod crash;
@@ -23,6 +24,7 @@ mod flights;
 mod gone;
 mod import;
 mod learnt;
+mod limits;
 mod links;
 mod looks;
 mod operating;

@@ -53,6 +53,7 @@ async fn a_first_head_that_dribbles_in_is_cut_off() {
     wire.say("GET /healthz HTTP/1.1\r\n").await;
     let heard = wire.dribble(HEADER).await;
     assert!(heard.starts_with("HTTP/1.1 408 "), "{heard}");
+    assert!(heard.contains("\"code\":\"request_timeout\""), "{heard}");
 }
 
 #[actix_web::test]
@@ -60,6 +61,7 @@ async fn a_client_that_says_nothing_at_all_is_cut_off() {
     let app = service(short_head()).await;
     let heard = Wire::to(&app.url).await.end().await;
     assert!(heard.starts_with("HTTP/1.1 408 "), "{heard}");
+    assert!(heard.contains("\"code\":\"request_timeout\""), "{heard}");
 }
 
 #[actix_web::test]

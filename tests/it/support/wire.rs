@@ -26,6 +26,11 @@ impl Wire {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Sends these bytes, or as many of them as the service takes.
+    pub async fn say_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+    }
+
     /// Sends these bytes and reads the head of the answer and a body of the length that it names.
     pub async fn ask(&mut self, text: &str) -> String {
         self.say(text).await;
