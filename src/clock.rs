@@ -15,6 +15,8 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 use uuid::timestamp::context::ContextV7;
 
+const MICROS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
 /// A moment, in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -28,6 +30,16 @@ impl Timestamp {
     /// How long before this moment `earlier` was; zero if it was not.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The number of its day in UTC, since 1970.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(MICROS_A_DAY)
+    }
+
+    /// How long it takes until the next day begins, in UTC.
+    pub fn until_tomorrow(self) -> Duration {
+        Timestamp((self.day() + 1).saturating_mul(MICROS_A_DAY)).since(self)
     }
 
     /// The moment `wait` after this one.

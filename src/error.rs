@@ -278,6 +278,14 @@ impl Error {
         self.0.code.status().is_server_error()
     }
 
+    /// The user has had all its new links of this day, which is over in so long. Nothing was begun.
+    pub fn too_many_links(wait: Duration) -> Error {
+        let detail = "The user has had all its new links of this day (UTC). Hand out the open one, or ask tomorrow.";
+        let mut answer = Error::new(Code::RateLimited, detail);
+        answer.0.retry_after = Some(whole_seconds(wait).max(1));
+        answer
+    }
+
     /// The partner has taken all that it may have at once. Nothing was begun.
     pub fn all_taken(detail: &'static str) -> Error {
         let mut answer = Error::new(Code::RateLimited, detail);

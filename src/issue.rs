@@ -6,10 +6,9 @@
 use crate::app::App;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Links, Partner};
-use crate::db::learnt_ids;
 use crate::db::transitions::{self, Cause};
 use crate::db::users::{self, NewUser, User};
-use crate::db::{Conn, QueryResult};
+use crate::db::{Conn, QueryResult, learnt_ids, new_links};
 use crate::error::{Code, Error};
 use crate::ingest;
 use crate::kyc::link_request::LinkRequest;
@@ -33,6 +32,7 @@ pub(crate) enum Begun {
     Resume(User),
     AlreadyVerified { in_doubt: bool },
     ExternalIdTaken(&'static str),
+    TooMany,
 }
 
 /// Gives the user's open link, or asks the provider for one. Twice, while it is open, gives the same; so does any number of
@@ -59,6 +59,7 @@ pub async fn link_for(app: &App, partner: &Partner, request: LinkRequest) -> Res
 }
 
 async fn one_link(app: &App, partner: &Partner, request: LinkRequest) -> Result<Issued, Error> {
+    let now = app.clock.now();
     let begun = {
         let (clock, links, confirm) = (
             app.clock.clone(),
@@ -80,16 +81,18 @@ async fn one_link(app: &App, partner: &Partner, request: LinkRequest) -> Result<
         }
         Begun::AlreadyVerified { in_doubt } => return Err(already_verified(in_doubt)),
         Begun::ExternalIdTaken(why) => return Err(Error::new(Code::ExternalIdTaken, why)),
+        Begun::TooMany => return Err(Error::too_many_links(now.until_tomorrow())),
     };
-    let confirm = app.config.webhooks.confirm;
-    if needs_session_noted(&user, confirm) {
-        reconcile::note_session(app, partner, &user).await?;
-    }
-    let link = app
-        .capa
-        .create_link(&partner.provider_api_key, &request)
-        .await?;
-    let now = app.clock.now();
+    let link = match ask(app, partner, &request, &user).await {
+        Ok(link) => link,
+        Err(error) => {
+            let give_back = move |conn: &mut Conn| new_links::give_back(conn, &user.id, now.day());
+            // Where even that fails, one more link is counted than was made.
+            let _ = app.db.write(give_back).await;
+            return Err(error);
+        }
+    };
+    let (now, confirm) = (app.clock.now(), app.config.webhooks.confirm);
     let user = app
         .db
         .write(move |conn| keep(conn, confirm, &user, link, now))
@@ -98,6 +101,20 @@ async fn one_link(app: &App, partner: &Partner, request: LinkRequest) -> Result<
         user,
         resumed: false,
     })
+}
+
+/// Has the provider make a link of the user's current attempt.
+async fn ask(
+    app: &App,
+    partner: &Partner,
+    request: &LinkRequest,
+    user: &User,
+) -> Result<String, Error> {
+    if needs_session_noted(user, app.config.webhooks.confirm) {
+        reconcile::note_session(app, partner, user).await?;
+    }
+    let link = app.capa.create_link(&partner.provider_api_key, request);
+    Ok(link.await?)
 }
 
 fn already_verified(in_doubt: bool) -> Error {
@@ -151,14 +168,22 @@ pub(crate) fn begin(
         }
     };
     let user = ingest::unmatched(conn, user, confirm, now)?;
-    let user = match link(user.state(), request.force_new) {
+    let next = match link(user.state(), request.force_new) {
         Link::AlreadyVerified => {
             let in_doubt = user.state().needs_confirmation();
             return Ok(Begun::AlreadyVerified { in_doubt });
         }
         Link::Current if resumable(&user, links, request, now) => return Ok(Begun::Resume(user)),
-        Link::Current => user,
-        Link::Next(opened) => {
+        Link::Current => None,
+        Link::Next(opened) => Some(opened),
+    };
+    if new_links::made(conn, &user.id, now.day())? >= i64::from(links.new_per_day) {
+        return Ok(Begun::TooMany);
+    }
+    new_links::count(conn, &user.id, now.day())?;
+    let user = match next {
+        None => user,
+        Some(opened) => {
             let user = transitions::record(conn, &user, opened, Cause::Link, now)?;
             if confirm != Confirm::Never {
                 reconcile::next_attempt(conn, &user, now)?;

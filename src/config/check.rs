@@ -76,6 +76,10 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             (MINUTE, "1m"),
             (30 * DAY, "30d"),
         )?,
+        new_per_day: u32::try_from(raw.links.new_per_day)
+            .ok()
+            .filter(|links| (1..=10_000).contains(links))
+            .ok_or_else(|| bad("links.new_per_day", "must be from 1 to 10000 links"))?,
     };
     let looks = Looks {
         per_second: rate("looks.per_second", raw.looks.per_second)?,

@@ -112,6 +112,8 @@ pub struct Provider {
 pub struct Links {
     /// An open link younger than this is handed out again.
     pub reuse_for: Duration,
+    /// New links of one user on one day in UTC, at the most.
+    pub new_per_day: u32,
 }
 
 /// `[webhooks]`: how webhooks are believed.

@@ -63,6 +63,7 @@ pub(super) struct RawProvider {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLinks {
     pub reuse_for: String,
+    pub new_per_day: usize,
 }
 
 #[derive(Deserialize)]

@@ -358,6 +358,10 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
             "links.reuse_for: must be from 1m to 30d",
         ),
         (
+            top("links.new_per_day = 0"),
+            "links.new_per_day: must be from 1 to 10000 links",
+        ),
+        (
             top("limits.requests_per_second = 0"),
             "limits.requests_per_second: must be from 1 to 1000000 requests; where nobody is to be limited, leave it out",
         ),
@@ -607,6 +611,7 @@ fn no_error_and_no_debug_output_shows_a_secret() {
         "provider.base_url",
         "provider.timeout",
         "links.reuse_for",
+        "links.new_per_day",
         "webhooks.confirm",
         "partners",
         "admins",

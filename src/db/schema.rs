@@ -54,6 +54,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    new_links (user_key) {
+        user_key -> Text,
+        day -> BigInt,
+        made -> BigInt,
+    }
+}
+
+diesel::table! {
     overrides (id) {
         id -> Text,
         user_key -> Text,
@@ -135,6 +143,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     deliveries,
     heartbeats,
     learnt_ids,
+    new_links,
     overrides,
     strays,
     transitions,

@@ -115,6 +115,7 @@ impl World {
             confirm,
             links: Links {
                 reuse_for: Duration::from_secs(3600),
+                new_per_day: u32::MAX,
             },
             people: Vec::new(),
             places: HashMap::new(),

@@ -444,3 +444,38 @@ async fn a_body_of_exactly_64_kib_is_read_and_one_byte_more_is_not() {
         assert_eq!(answer.problem().0, expected, "{length}");
     }
 }
+
+#[actix_web::test]
+async fn a_user_gets_only_so_many_new_links_a_day_and_failed_calls_do_not_count() {
+    let app = TestApp::with(&[("KYC__LINKS__NEW_PER_DAY", "3")]).await;
+    let plain = json!({"userId": "u1", "country": "DO"});
+    let insist = json!({"userId": "u1", "country": "DO", "forceNew": true});
+    for _ in 0..5 {
+        app.capa_answers(500, "{}").await;
+        assert_eq!(app.ask_for_link(ACME, &plain).await.status, 503);
+    }
+    app.capa_gives_links().await;
+    for _ in 0..3 {
+        assert_eq!(app.ask_for_link(ACME, &insist).await.status, 201);
+    }
+    let before = app.user("u1").await;
+    let refused = app.ask_for_link(ACME, &insist).await;
+    assert_eq!(refused.problem(), (429, "rate_limited".to_owned()));
+    // It is 19:20 UTC, and not half a second more.
+    assert_eq!(
+        refused.header("retry-after"),
+        (4 * 3600 + 40 * 60).to_string()
+    );
+    assert_eq!((app.calls().await, app.user("u1").await), (3, before));
+    assert_eq!(app.ask_for_link(ACME, &plain).await.status, 200);
+    for (partner, user) in [(ACME, "u2"), (OTHER, "u1")] {
+        let body = json!({"userId": user, "country": "DO", "forceNew": true});
+        assert_eq!(app.ask_for_link(partner, &body).await.status, 201);
+    }
+    app.deliver("REJECTED_KYC", "u1").await;
+    assert_eq!(app.ask_for_link(ACME, &plain).await.status, 429);
+    assert_eq!(app.user("u1").await["attempt"], 1);
+    app.clock.advance(Duration::from_secs(5 * 3600));
+    assert_eq!(app.ask_for_link(ACME, &plain).await.status, 201);
+    assert_eq!(app.user("u1").await["attempt"], 2);
+}
