@@ -47,15 +47,22 @@ pub(super) fn noted() -> Vec<Topic> {
 
 /// Those who listen; clones share them.
 #[derive(Clone, Default)]
-pub struct News(Arc<Mutex<HashMap<Topic, watch::Sender<()>>>>);
+pub struct News(Arc<Mutex<HashMap<Topic, Listened>>>);
+
+#[derive(Default)]
+struct Listened {
+    sender: watch::Sender<()>,
+    listeners: usize,
+}
 
 impl News {
     /// Listens from now on. Whoever then reads misses nothing: it was committed before and is read, or will wake.
     pub fn listen(&self, topic: Topic) -> Listener {
-        let mut listeners = self.lock();
-        let sender = listeners.entry(topic.clone()).or_default();
+        let mut topics = self.lock();
+        let listened = topics.entry(topic.clone()).or_default();
+        listened.listeners += 1;
         Listener {
-            changed: sender.subscribe(),
+            changed: listened.sender.subscribe(),
             topic,
             news: self.clone(),
         }
@@ -68,19 +75,19 @@ impl News {
 
     /// Wakes whoever listens for one of these.
     pub(super) fn tell(&self, topics: Vec<Topic>) {
-        let listeners = self.lock();
-        if listeners.is_empty() {
+        let listened = self.lock();
+        if listened.is_empty() {
             return;
         }
         for topic in topics {
-            if let Some(sender) = listeners.get(&topic) {
-                sender.send_replace(());
+            if let Some(listened) = listened.get(&topic) {
+                listened.sender.send_replace(());
             }
         }
     }
 
     /// Nothing is changed in two steps that could panic between, so poison is ignored.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, watch::Sender<()>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, Listened>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,13 +109,13 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut listeners = self.news.lock();
-        // This one still counts.
-        let last = listeners
-            .get(&self.topic)
-            .is_some_and(|sender| sender.receiver_count() <= 1);
-        if last {
-            listeners.remove(&self.topic);
+        let mut topics = self.news.lock();
+        let Some(listened) = topics.get_mut(&self.topic) else {
+            return;
+        };
+        listened.listeners -= 1;
+        if listened.listeners == 0 {
+            topics.remove(&self.topic);
         }
     }
 }
