@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use kyc_tracker::db::Conn;
-use kyc_tracker::db::transitions;
-use kyc_tracker::db::users::NewUser;
-use kyc_tracker::kyc::status::Status;
 use kyc_tracker::web::limits::Limits;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::service::Service;
-use crate::support::store::populate;
+use crate::support::store::{populate, register};
 use crate::support::wire::{STUCK, Wire};
 use crate::support::{ACME, OTHER, Partner, TestApp, http, kyc_event};
 
@@ -273,23 +270,13 @@ async fn a_stream_that_is_not_read_is_dropped() {
     let app = TestApp::with_limits(limits, &[]).await;
     let clock = app.clock.clone();
     // More than the buffers of two sockets hold.
-    let register = move |conn: &mut Conn| {
+    let fill = move |conn: &mut Conn| {
         for user in 0..40_000 {
-            let id = format!("{user:0>100}");
-            let new = NewUser {
-                id: clock.id(),
-                partner: ACME.id,
-                user_id: &id,
-                external_user_id: &id,
-                country: "DO",
-                redirect_uri: None,
-                status: Status::Pending,
-            };
-            transitions::register(conn, &new, clock.now())?;
+            register(conn, &clock, &format!("{user:0>100}"))?;
         }
         Ok(())
     };
-    app.db().write(register).await.unwrap();
+    app.db().write(fill).await.unwrap();
     let mut wire = Wire::to(&app.url).await;
     wire.say(&listening(0)).await;
     app.listened_for(1).await;

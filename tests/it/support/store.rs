@@ -20,6 +20,20 @@ pub fn connect(database: &Path) -> Conn {
     Conn::establish(database.to_str().unwrap()).unwrap()
 }
 
+/// Registers a user of acme who has both ids alike.
+pub fn register(conn: &mut Conn, clock: &Clock, id: &str) -> QueryResult<User> {
+    let new = NewUser {
+        id: clock.id(),
+        partner: ACME.id,
+        user_id: id,
+        external_user_id: id,
+        country: "DO",
+        redirect_uri: None,
+        status: Status::Pending,
+    };
+    transitions::register(conn, &new, clock.now())
+}
+
 /// Makes the file, with so many users of acme.
 pub fn populate(database: &Path, users: u64) {
     let mut conn = connect(database);
@@ -27,17 +41,7 @@ pub fn populate(database: &Path, users: u64) {
     let clock = Clock::system();
     let registered = conn.immediate_transaction(|conn| {
         for user in 0..users {
-            let id = format!("u{user}");
-            let new = NewUser {
-                id: clock.id(),
-                partner: ACME.id,
-                user_id: &id,
-                external_user_id: &id,
-                country: "DO",
-                redirect_uri: None,
-                status: Status::Pending,
-            };
-            transitions::register(conn, &new, clock.now())?;
+            register(conn, &clock, &format!("u{user}"))?;
         }
         QueryResult::Ok(())
     });
