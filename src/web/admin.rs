@@ -258,28 +258,23 @@ pub async fn overrule(
 const REASON: usize = 500;
 
 fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
-    let fault = |field: &str, code, message: &str| Fault {
-        field: field.to_owned(),
-        code,
-        message: message.to_owned(),
-    };
     let Value::Object(fields) = body else {
-        return Err(vec![fault("", "not_an_object", "must be an object")]);
+        return Err(vec![Fault::new("", "not_an_object", "must be an object")]);
     };
     let mut faults = Vec::new();
     for name in fields.keys() {
         if !matches!(name.as_str(), "status" | "reason") {
-            faults.push(fault(name, "unknown_field", "is not known here"));
+            faults.push(Fault::new(name, "unknown_field", "is not known here"));
         }
     }
     let mut text = |name: &str| match fields.get(name) {
         Some(Value::String(text)) => Some(text.as_str()),
         Some(_) => {
-            faults.push(fault(name, "wrong_type", "must be a text"));
+            faults.push(Fault::new(name, "wrong_type", "must be a text"));
             None
         }
         None => {
-            faults.push(fault(name, "required", "is required"));
+            faults.push(Fault::new(name, "required", "is required"));
             None
         }
     };
@@ -287,10 +282,10 @@ fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
     let word = status.and_then(Status::from_word);
     if status.is_some() && word.is_none() {
         let words = Status::ALL.map(Status::as_str).join(", ");
-        faults.push(fault(
+        faults.push(Fault::new(
             "status",
             "not_allowed",
-            &format!("must be one of {words}"),
+            format!("must be one of {words}"),
         ));
     }
     let plain = |reason: &str| {
@@ -300,7 +295,7 @@ fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
     };
     if reason.is_some_and(|reason| !plain(reason)) {
         let message = "must say something, in at most 500 characters without control characters";
-        faults.push(fault("reason", "length", message));
+        faults.push(Fault::new("reason", "length", message));
     }
     match (word, reason) {
         (Some(status), Some(reason)) if faults.is_empty() => Ok(Order {

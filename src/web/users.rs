@@ -183,27 +183,28 @@ pub async fn batch(
 
 /// The one field of a batch.
 fn asked_for(body: Value) -> Result<Vec<String>, Fault> {
-    let fault = |field: &str, code, message: &str| Fault {
-        field: field.to_owned(),
-        code,
-        message: message.to_owned(),
-    };
     let Value::Object(mut fields) = body else {
-        return Err(fault(
-            "",
-            "not_an_object",
-            "Send a JSON object as the body.",
-        ));
+        let message = "Send a JSON object as the body.";
+        return Err(Fault::new("", "not_an_object", message));
     };
     let user_ids = fields.remove("userIds");
     if !fields.is_empty() {
-        return Err(fault("", "unknown_field", "Send userIds and nothing else."));
+        return Err(Fault::new(
+            "",
+            "unknown_field",
+            "Send userIds and nothing else.",
+        ));
     }
-    let user_ids = user_ids.ok_or_else(|| fault("userIds", "required", "Send a list of texts."))?;
+    let user_ids =
+        user_ids.ok_or_else(|| Fault::new("userIds", "required", "Send a list of texts."))?;
     let user_ids: Vec<String> = serde_json::from_value(user_ids)
-        .map_err(|_| fault("userIds", "wrong_type", "Send a list of texts."))?;
+        .map_err(|_| Fault::new("userIds", "wrong_type", "Send a list of texts."))?;
     if user_ids.len() > MOST_AT_ONCE {
-        return Err(fault("userIds", "too_many", "Ask for 500 users at most."));
+        return Err(Fault::new(
+            "userIds",
+            "too_many",
+            "Ask for 500 users at most.",
+        ));
     }
     Ok(user_ids)
 }

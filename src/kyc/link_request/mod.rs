@@ -134,6 +134,17 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// A fault of the field at that path.
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Fault {
+        Fault {
+            field: field.into(),
+            code,
+            message: message.into(),
+        }
+    }
+}
+
 impl LinkRequest {
     /// Checks a decoded body and reports every fault in it, in the order of the fields above.
     ///
@@ -155,11 +166,8 @@ impl LinkRequest {
 
     fn read(form: Form<'_>, body: &Value) -> Result<LinkRequest, Vec<Fault>> {
         let Some(object) = body.as_object() else {
-            return Err(vec![Fault {
-                field: String::new(),
-                code: "not_an_object",
-                message: "Send a JSON object as the body.".to_owned(),
-            }]);
+            let message = "Send a JSON object as the body.";
+            return Err(vec![Fault::new("", "not_an_object", message)]);
         };
         let mut faults = Vec::new();
         let mut fields = Fields::new(object, "", &mut faults);
@@ -286,11 +294,8 @@ impl<'a, 'f> Fields<'a, 'f> {
     }
 
     fn fault(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
-        self.faults.push(Fault {
-            field: format!("{}{name}", self.prefix),
-            code,
-            message: message.into(),
-        });
+        let field = format!("{}{name}", self.prefix);
+        self.faults.push(Fault::new(field, code, message));
     }
 
     fn value(&self, name: &str) -> Option<&'a Value> {
