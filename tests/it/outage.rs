@@ -9,15 +9,15 @@ use actix_web::{HttpResponse, HttpServer, web};
 use kyc_tracker::app::App;
 use kyc_tracker::clock::{Clock, Timestamp};
 use kyc_tracker::db::transitions::{self, Cause};
-use kyc_tracker::db::users::{self, NewUser, User};
-use kyc_tracker::db::{Conn, QueryResult};
+use kyc_tracker::db::users;
 use kyc_tracker::kyc::status::Status;
 use kyc_tracker::kyc::verification::State;
 use kyc_tracker::reconcile;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{ACME, config};
+use crate::support::config;
+use crate::support::store::register;
 
 const USERS: usize = 10_000;
 const CHANGED: usize = USERS / 10;
@@ -100,20 +100,6 @@ fn serve(provider: web::Data<Provider>) -> String {
 /// The service on the file in that folder, as it is after a start.
 fn start(folder: &TempDir, provider: &str, clock: &Clock) -> App {
     App::build(config(folder, provider, &[]), clock.clone()).unwrap()
-}
-
-/// Registers one person of acme, as pending and without a time for a look.
-fn register(conn: &mut Conn, clock: &Clock, id: &str) -> QueryResult<User> {
-    let new = NewUser {
-        id: clock.id(),
-        partner: ACME.id,
-        user_id: id,
-        external_user_id: id,
-        country: "DO",
-        redirect_uri: None,
-        status: Status::Pending,
-    };
-    transitions::register(conn, &new, clock.now())
 }
 
 /// Registers everybody, as verified and looked at a moment ago.
