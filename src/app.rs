@@ -31,6 +31,8 @@ pub struct App {
     pub lookout: Lookout,
     /// The links that the provider is being asked for.
     pub flights: Flights,
+    /// The requests with an `Idempotency-Key` that are being answered.
+    pub answering: Flights,
     /// Where requests wait on purpose.
     pub seats: Seats,
     /// The API keys of partners.
@@ -62,6 +64,7 @@ impl App {
             refusals: Refusals::default(),
             lookout: Lookout::new(&config),
             flights: Flights::default(),
+            answering: Flights::default(),
             seats: Seats::new(config.partners.len()),
             partner_keys: Keys::new(&config.limits, partners.flat_map(keys_of)),
             admin_keys: Keys::new(

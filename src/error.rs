@@ -5,6 +5,7 @@
 //! each becomes one of these in one explicit conversion here.
 
 mod as_provider;
+mod refusal;
 
 use std::fmt;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use serde::Serialize;
 
 use crate::kyc::link_request::Fault;
 use crate::{capa, db};
+
+pub use refusal::Refusal;
 
 /// Every code there is, each with its status and title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,7 @@ pub enum Code {
     NotAcceptable,
     RequestTimeout,
     AlreadyVerified,
+    IdempotencyKeyReused,
     ExternalIdTaken,
     BodyTooLarge,
     UriTooLong,
@@ -53,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 27] = [
+    pub const ALL: [Code; 28] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -66,6 +70,7 @@ impl Code {
         Code::NotAcceptable,
         Code::RequestTimeout,
         Code::AlreadyVerified,
+        Code::IdempotencyKeyReused,
         Code::ExternalIdTaken,
         Code::BodyTooLarge,
         Code::UriTooLong,
@@ -110,6 +115,11 @@ impl Code {
                 "The request took too long to arrive",
             ),
             Code::AlreadyVerified => (409, "already_verified", "The user is verified already"),
+            Code::IdempotencyKeyReused => (
+                409,
+                "idempotency_key_reused",
+                "The Idempotency-Key belongs to another request",
+            ),
             Code::ExternalIdTaken => (
                 409,
                 "external_id_taken",
@@ -195,6 +205,8 @@ struct Parts {
     allow: Option<&'static str>,
     /// What ails the store, for whoever runs the service.
     reason: Option<&'static str>,
+    /// Whether the same request was answered so before.
+    replayed: bool,
     /// For the log only.
     source: Option<String>,
 }
@@ -228,6 +240,7 @@ impl Error {
             provider: None,
             allow: None,
             reason: None,
+            replayed: false,
             source: None,
         }))
     }
@@ -324,6 +337,12 @@ impl Error {
         error
     }
 
+    /// The same, marked as what an earlier request was answered already.
+    pub fn replayed(mut self) -> Error {
+        self.0.replayed = true;
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code
@@ -380,6 +399,9 @@ impl Error {
         if let Some(allow) = self.0.allow {
             response.insert_header(("allow", allow));
         }
+        if self.0.replayed {
+            response.insert_header(REPLAYED);
+        }
         response.body(body)
     }
 }
@@ -422,6 +444,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Marks an answer that was given to an earlier request with the same `Idempotency-Key`.
+pub const REPLAYED: (&str, &str) = ("idempotency-replayed", "true");
 
 /// The content type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -1,4 +1,4 @@
-//! Calls under way, so that many who want the same at the same time make one.
+//! Work under way, so that many who want the same at the same time do it once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,48 +8,69 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 
-/// How a call ended, once it has.
+/// How a flight ended, once it has.
 type Landing = Option<Result<(), Error>>;
 
-/// The calls under way in this process, each by the partner's id and the user's.
+/// What is under way in this process, each by a name.
 #[derive(Default)]
-pub struct Flights(Mutex<HashMap<(String, String), watch::Receiver<Landing>>>);
+pub struct Flights(Mutex<HashMap<String, watch::Receiver<Landing>>>);
 
 impl Flights {
-    /// Begins a call. Where one is under way already, waits for its end and gives that instead: none if it ended without
-    /// a word.
-    pub async fn board(&self, partner: &str, user_id: &str) -> Result<Flight<'_>, Landing> {
-        let key = (partner.to_owned(), user_id.to_owned());
-        let mut under_way = match self.lock().entry(key.clone()) {
-            Entry::Occupied(place) => place.get().clone(),
+    /// Begins what has that name, unless it is under way already.
+    pub fn begin(&self, name: &str) -> Result<Flight<'_>, Another> {
+        match self.lock().entry(name.to_owned()) {
+            Entry::Occupied(place) => Err(Another(place.get().clone())),
             Entry::Vacant(place) => {
                 let (landing, landed) = watch::channel(None);
                 place.insert(landed);
-                return Ok(Flight {
+                Ok(Flight {
                     flights: self,
-                    key,
+                    name: name.to_owned(),
                     landing,
-                });
+                })
             }
-        };
-        let _ = under_way.changed().await;
-        Err(under_way.borrow().clone())
+        }
+    }
+
+    /// The same, but waits for the end of what is under way and gives that instead: none if it ended without a word.
+    pub async fn board(&self, name: &str) -> Result<Flight<'_>, Landing> {
+        match self.begin(name) {
+            Ok(flight) => Ok(flight),
+            Err(another) => Err(another.landed().await),
+        }
     }
 
     /// Nothing is changed in two steps that could panic between, so poison is ignored.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), watch::Receiver<Landing>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Landing>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A call that nobody else makes until this is dropped.
+/// What somebody else has begun.
+pub struct Another(watch::Receiver<Landing>);
+
+impl Another {
+    /// Waits for its end: none if it ended without a word.
+    pub async fn landed(mut self) -> Landing {
+        // An error says that it has ended, which is what is waited for.
+        let _ = self.0.changed().await;
+        self.0.borrow().clone()
+    }
+}
+
+/// What nobody else begins until this is dropped.
 pub struct Flight<'a> {
     flights: &'a Flights,
-    key: (String, String),
+    name: String,
     landing: watch::Sender<Landing>,
 }
 
 impl Flight<'_> {
+    /// By what it is known.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Tells all who wait how it ended.
     pub fn land(self, result: Result<(), Error>) {
         self.landing.send_replace(Some(result));
@@ -58,6 +79,6 @@ impl Flight<'_> {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.flights.lock().remove(&self.key);
+        self.flights.lock().remove(&self.name);
     }
 }

@@ -14,10 +14,11 @@ use crate::ingest;
 use crate::kyc::link_request::LinkRequest;
 use crate::kyc::status::Status;
 use crate::kyc::verification::{Confirm, Link, link};
+use crate::once::Once;
 use crate::reconcile;
 
 /// A user with a link to hand out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Issued {
     /// The user, with the link.
     pub user: User,
@@ -28,26 +29,33 @@ pub struct Issued {
 /// What the first write decides.
 #[derive(Debug)]
 pub(crate) enum Begun {
+    /// The provider is to be asked for a link of this user.
     Ask(User),
-    Resume(User),
-    AlreadyVerified { in_doubt: bool },
-    ExternalIdTaken(&'static str),
-    TooMany,
+    /// Nothing more is to be done.
+    Done(Result<Issued, Error>),
 }
 
-/// Gives the user's open link, or asks the provider for one. Twice, while it is open, gives the same; so does any number of
-/// callers at the same time, except those who insist on a new one.
+/// Gives the user's open link, or asks the provider for one.
+///
+/// Twice, while it is open, gives the same; so does any number of callers at the same time, except those who insist on a
+/// new one. What is answered `once` is kept by the write that decides it.
 ///
 /// # Errors
 /// When the user is verified, an id is taken, or the provider or the store fails; the user then stays pending.
-pub async fn link_for(app: &App, partner: &Partner, request: LinkRequest) -> Result<Issued, Error> {
+pub async fn link_for(
+    app: &App,
+    partner: &Partner,
+    request: LinkRequest,
+    once: Option<&Once>,
+) -> Result<Issued, Error> {
     if request.force_new {
-        return one_link(app, partner, request).await;
+        return one_link(app, partner, request, once).await;
     }
+    let name = format!("{}/{}", partner.id, request.user_id);
     loop {
-        match app.flights.board(&partner.id, &request.user_id).await {
+        match app.flights.board(&name).await {
             Ok(flight) => {
-                let issued = one_link(app, partner, request).await;
+                let issued = one_link(app, partner, request, once).await;
                 flight.land(issued.as_ref().map(drop).map_err(Error::clone));
                 return issued;
             }
@@ -58,49 +66,64 @@ pub async fn link_for(app: &App, partner: &Partner, request: LinkRequest) -> Res
     }
 }
 
-async fn one_link(app: &App, partner: &Partner, request: LinkRequest) -> Result<Issued, Error> {
-    let now = app.clock.now();
+async fn one_link(
+    app: &App,
+    partner: &Partner,
+    request: LinkRequest,
+    once: Option<&Once>,
+) -> Result<Issued, Error> {
+    let (now, confirm) = (app.clock.now(), app.config.webhooks.confirm);
     let begun = {
-        let (clock, links, confirm) = (
-            app.clock.clone(),
-            app.config.links.clone(),
-            app.config.webhooks.confirm,
-        );
+        let (clock, links, once) = (app.clock.clone(), app.config.links.clone(), once.cloned());
         let (partner, request) = (partner.id.clone(), request.clone());
-        app.db
-            .write(move |conn| begin(conn, &clock, &links, confirm, &partner, &request))
-            .await?
+        let begin = move |conn: &mut Conn| {
+            let begun = begin(conn, &clock, &links, confirm, &partner, &request)?;
+            if let Begun::Done(answer) = &begun {
+                keep_answer(conn, once.as_ref(), answer, now)?;
+            }
+            Ok(begun)
+        };
+        app.db.write(begin).await?
     };
     let user = match begun {
         Begun::Ask(user) => user,
-        Begun::Resume(user) => {
-            return Ok(Issued {
-                user,
-                resumed: true,
-            });
-        }
-        Begun::AlreadyVerified { in_doubt } => return Err(already_verified(in_doubt)),
-        Begun::ExternalIdTaken(why) => return Err(Error::new(Code::ExternalIdTaken, why)),
-        Begun::TooMany => return Err(Error::too_many_links(now.until_tomorrow())),
+        Begun::Done(answer) => return answer,
     };
-    let link = match ask(app, partner, &request, &user).await {
+    let (link, once) = (ask(app, partner, &request, &user).await, once.cloned());
+    let day = now.day();
+    let now = app.clock.now();
+    let link = match link {
         Ok(link) => link,
         Err(error) => {
-            let give_back = move |conn: &mut Conn| new_links::give_back(conn, &user.id, now.day());
-            // Where even that fails, one more link is counted than was made.
+            let refused = Err(error.clone());
+            let give_back = move |conn: &mut Conn| {
+                new_links::give_back(conn, &user.id, day)?;
+                keep_answer(conn, once.as_ref(), &refused, now)
+            };
+            // Where even that fails, one more link is counted than was made, and the provider is asked again.
             let _ = app.db.write(give_back).await;
             return Err(error);
         }
     };
-    let (now, confirm) = (app.clock.now(), app.config.webhooks.confirm);
-    let user = app
-        .db
-        .write(move |conn| keep(conn, confirm, &user, link, now))
-        .await?;
-    Ok(Issued {
-        user,
-        resumed: false,
-    })
+    let kept = move |conn: &mut Conn| {
+        let issued = Issued {
+            user: keep(conn, confirm, &user, link, now)?,
+            resumed: false,
+        };
+        let answer = Ok(issued);
+        keep_answer(conn, once.as_ref(), &answer, now)?;
+        Ok(answer)
+    };
+    app.db.write(kept).await?
+}
+
+fn keep_answer(
+    conn: &mut Conn,
+    once: Option<&Once>,
+    answer: &Result<Issued, Error>,
+    now: Timestamp,
+) -> QueryResult<()> {
+    once.map_or(Ok(()), |once| once.keep(conn, answer, now))
 }
 
 /// Has the provider make a link of the user's current attempt.
@@ -139,7 +162,7 @@ pub(crate) fn begin(
     let user = match users::find(conn, partner, &request.user_id)? {
         Some(user) => match rename(conn, &user, request, now)? {
             Ok(user) => user,
-            Err(taken) => return Ok(taken),
+            Err(taken) => return Ok(Begun::Done(Err(taken))),
         },
         None => {
             let learnt = match request.external_user_id {
@@ -149,7 +172,7 @@ pub(crate) fn begin(
             let named = request.external_user_id.as_ref().or(learnt.as_ref());
             let external_user_id = named.unwrap_or(&request.user_id);
             if users::by_external_id(conn, partner, external_user_id)?.is_some() {
-                return Ok(taken());
+                return Ok(Begun::Done(Err(taken())));
             }
             let new = NewUser {
                 id: clock.id(),
@@ -171,16 +194,21 @@ pub(crate) fn begin(
     let next = match link(user.state(), request.force_new) {
         Link::AlreadyVerified => {
             let in_doubt = user.state().needs_confirmation();
-            return Ok(Begun::AlreadyVerified { in_doubt });
+            return Ok(Begun::Done(Err(already_verified(in_doubt))));
         }
-        Link::Current if resumable(&user, links, request, now) => return Ok(Begun::Resume(user)),
+        Link::Current if resumable(&user, links, request, now) => {
+            let resumed = true;
+            return Ok(Begun::Done(Ok(Issued { user, resumed })));
+        }
         Link::Current => None,
         Link::Next(opened) => Some(opened),
     };
-    if new_links::made(conn, &user.id, now.day())? >= i64::from(links.new_per_day) {
-        return Ok(Begun::TooMany);
+    let made = new_links::made(conn, &user.id, now.day())?;
+    if made >= i64::from(links.new_per_day) {
+        let too_many = Error::too_many_links(now.until_tomorrow());
+        return Ok(Begun::Done(Err(too_many)));
     }
-    new_links::count(conn, &user.id, now.day())?;
+    new_links::set(conn, &user.id, now.day(), made + 1)?;
     let user = match next {
         None => user,
         Some(opened) => {
@@ -207,8 +235,9 @@ pub(crate) fn needs_session_noted(user: &User, confirm: Confirm) -> bool {
     user.awaits_its_first_link() && confirm != Confirm::Never
 }
 
-fn taken() -> Begun {
-    Begun::ExternalIdTaken(
+fn taken() -> Error {
+    Error::new(
+        Code::ExternalIdTaken,
         "Another user of yours has this externalUserId. Webhooks carry no other id, so it must be unique.",
     )
 }
@@ -220,13 +249,14 @@ fn rename(
     user: &User,
     request: &LinkRequest,
     now: Timestamp,
-) -> QueryResult<Result<User, Begun>> {
+) -> QueryResult<Result<User, Error>> {
     let wanted = request.external_user_id.as_ref();
     let Some(wanted) = wanted.filter(|wanted| **wanted != user.external_user_id) else {
         return Ok(Ok(user.clone()));
     };
     if user.external_user_id != user.user_id {
-        return Ok(Err(Begun::ExternalIdTaken(
+        return Ok(Err(Error::new(
+            Code::ExternalIdTaken,
             "This user is registered with another externalUserId, which stays.",
         )));
     }

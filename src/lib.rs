@@ -5,7 +5,7 @@
 //! The map, in reading order:
 //!
 //! - [`kyc`]: the rules. What a valid request is, and how an observation moves a user. No I/O.
-//! - [`issue`], [`learn`], [`ingest`], [`import`], [`reconcile`], [`catch_up`], [`overrule`], [`why`]: the verbs. Plain
+//! - [`issue`], [`once`], [`learn`], [`ingest`], [`import`], [`reconcile`], [`catch_up`], [`overrule`], [`why`]: the verbs. Plain
 //!   functions over the three below.
 //! - [`capa`]: all that is only true of the provider: its calls, its signature, a sandbox that stands in for it.
 //! - [`db`]: the store; the only code that knows diesel.
@@ -30,6 +30,7 @@ pub mod keys;
 pub mod kyc;
 pub mod learn;
 pub mod logging;
+pub mod once;
 pub mod overrule;
 #[cfg(test)]
 mod proofs;

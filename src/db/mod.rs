@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod file;
 pub mod heartbeats;
 mod kept;
+pub mod kept_answers;
 pub mod learnt_ids;
 pub mod looks;
 pub mod new_links;

@@ -16,12 +16,9 @@ pub fn made(conn: &mut Conn, user_key: &str, day: i64) -> QueryResult<i64> {
     Ok(made.unwrap_or(0))
 }
 
-/// Counts one more on that day, before it is asked for.
-pub fn count(conn: &mut Conn, user_key: &str, day: i64) -> QueryResult<()> {
-    let row = (
-        new_links::day.eq(day),
-        new_links::made.eq(made(conn, user_key, day)? + 1),
-    );
+/// Writes down that so many were asked for on that day, before the last of them is.
+pub fn set(conn: &mut Conn, user_key: &str, day: i64, made: i64) -> QueryResult<()> {
+    let row = (new_links::day.eq(day), new_links::made.eq(made));
     diesel::insert_into(new_links::table)
         .values((new_links::user_key.eq(user_key), row))
         .on_conflict(new_links::user_key)

@@ -46,6 +46,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    kept_answers (partner, name) {
+        partner -> Text,
+        name -> Text,
+        body_mac -> Binary,
+        answer -> Text,
+        kept_at -> BigInt,
+    }
+}
+
+diesel::table! {
     learnt_ids (partner, user_id) {
         partner -> Text,
         user_id -> Text,
@@ -142,6 +152,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     catch_ups,
     deliveries,
     heartbeats,
+    kept_answers,
     learnt_ids,
     new_links,
     overrides,

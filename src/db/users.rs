@@ -5,6 +5,7 @@
 
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
+use serde::{Deserialize, Serialize};
 
 use super::kept;
 use super::schema::users;
@@ -14,8 +15,8 @@ use crate::kyc::looks::STALLED;
 use crate::kyc::status::{Source, Status};
 use crate::kyc::verification::State;
 
-/// One person of one partner.
-#[derive(Clone, Debug, Queryable, Selectable)]
+/// One person of one partner. Written out otherwise than in its columns it is without the link.
+#[derive(Clone, Debug, Queryable, Selectable, Serialize, Deserialize)]
 #[diesel(table_name = users, check_for_backend(Sqlite))]
 pub struct User {
     /// Our own key of the row; sorts by the time of registration.
@@ -41,6 +42,7 @@ pub struct User {
     /// Grows by one with every change a reader could see.
     pub version: i64,
     /// The provider's session of this attempt; whoever has it can act as the user. Gone once decided.
+    #[serde(skip)]
     pub kyc_link: Option<String>,
     /// When the provider gave that link.
     pub link_created_at: Option<Timestamp>,

@@ -8,14 +8,12 @@
 mod schedule;
 mod settle;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::web;
 use futures_util::future::join_all;
-use tokio::sync::{Notify, watch as channel};
+use tokio::sync::Notify;
 
 use crate::app::App;
 use crate::capa;
@@ -28,6 +26,7 @@ use crate::db::catch_ups::CatchUp;
 use crate::db::looks;
 use crate::db::users::User;
 use crate::error::{Code, Error};
+use crate::flights::{Flight, Flights};
 use crate::kyc::looks::Lane;
 use crate::kyc::verification::Confirm;
 
@@ -48,8 +47,8 @@ const UNHEARD: u32 = 3;
 /// What looks share while the service runs: nothing of it must outlive the process.
 pub struct Lookout {
     accounts: Vec<Mutex<Account>>,
-    /// The users who are being looked at; whoever waits for such a look waits for the channel to close.
-    running: Mutex<HashMap<String, channel::Receiver<()>>>,
+    /// The looks under way, by the key of the user.
+    looks: Flights,
     wake: Notify,
     /// When the service last wrote down that it is alive.
     beaten_at: Mutex<Option<Timestamp>>,
@@ -77,7 +76,7 @@ impl Lookout {
         };
         Lookout {
             accounts: config.partners.iter().map(account).collect(),
-            running: Mutex::default(),
+            looks: Flights::default(),
             wake: Notify::new(),
             beaten_at: Mutex::default(),
         }
@@ -111,39 +110,6 @@ impl Lookout {
         self.accounts[place]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Claims a user for a look; if one is under way, gives what ends with it.
-    fn claim(&self, key: &str) -> Result<Claim<'_>, channel::Receiver<()>> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match running.entry(key.to_owned()) {
-            Entry::Occupied(look) => Err(look.get().clone()),
-            Entry::Vacant(place) => {
-                let (end, ended) = channel::channel(());
-                place.insert(ended);
-                Ok(Claim {
-                    lookout: self,
-                    key: key.to_owned(),
-                    _end: end,
-                })
-            }
-        }
-    }
-}
-
-/// A user who is looked at by nobody else until this is dropped.
-struct Claim<'a> {
-    lookout: &'a Lookout,
-    key: String,
-    _end: channel::Sender<()>,
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        let running = self.lookout.running.lock();
-        running
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
     }
 }
 
@@ -196,12 +162,14 @@ pub(crate) async fn step(app: &App, now: Timestamp) -> Result<usize, db::Error> 
 }
 
 async fn step_of(app: &App, place: usize, now: Timestamp) -> Result<usize, db::Error> {
-    let mut claims: Vec<Claim<'_>> = Vec::new();
+    let mut claims: Vec<Flight<'_>> = Vec::new();
     for lane in Lane::ALL {
         let free = free(app, place, lane, now, AT_ONCE - claims.len());
         let due = due(app, place, lane, now, free).await?;
         // Whoever is being looked at already is left out.
-        let claimed = due.iter().filter_map(|key| app.lookout.claim(key).ok());
+        let claimed = due
+            .iter()
+            .filter_map(|key| app.lookout.looks.begin(key).ok());
         let before = claims.len();
         claims.extend(claimed.take(free));
         app.lookout
@@ -216,11 +184,15 @@ async fn step_of(app: &App, place: usize, now: Timestamp) -> Result<usize, db::E
         .account(place)
         .gate
         .take(Lane::Sweep, further.len(), now);
-    claims.extend(further.iter().filter_map(|key| app.lookout.claim(key).ok()));
+    claims.extend(
+        further
+            .iter()
+            .filter_map(|key| app.lookout.looks.begin(key).ok()),
+    );
     if claims.is_empty() {
         return Ok(0);
     }
-    let keys: Vec<String> = claims.iter().map(|claim| claim.key.clone()).collect();
+    let keys: Vec<String> = claims.iter().map(|claim| claim.name().to_owned()).collect();
     let begun = app.db.write(move |conn| begin(conn, &keys, now)).await?;
     let looks = begun.into_iter().map(|look| finish(app, place, look));
     for settled in join_all(looks).await {
@@ -263,7 +235,7 @@ pub async fn now(app: &App, place: usize, user: &User, since: Timestamp) -> Resu
         return Err(Error::new(Code::BadRequest, never));
     }
     loop {
-        let claim = app.lookout.claim(&user.id);
+        let claim = app.lookout.looks.begin(&user.id);
         let key = user.id.clone();
         let memory = app.db.read(move |conn| looks::of(conn, &key)).await?;
         let now = app.clock.now();
@@ -275,9 +247,8 @@ pub async fn now(app: &App, place: usize, user: &User, since: Timestamp) -> Resu
         let _claim = match claim {
             Ok(_) if confirmed || just_looked => return Ok(()),
             Ok(claim) => claim,
-            Err(mut ended) => {
-                // An error says that the look has ended, which is what is waited for.
-                let _ = ended.changed().await;
+            Err(another) => {
+                another.landed().await;
                 continue;
             }
         };

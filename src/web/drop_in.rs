@@ -66,7 +66,7 @@ pub async fn create_users_link(
 async fn link(http: &HttpRequest, caller: Caller, request: LinkRequest) -> Result<LinkData, Error> {
     let issued = beside(http, async move {
         for _ in 0..TRIES {
-            let issued = issue::link_for(&caller, caller.partner(), request.clone()).await?;
+            let issued = issue::link_for(&caller, caller.partner(), request.clone(), None).await?;
             if let Some(kyc_link) = issued.user.kyc_link {
                 return Ok(LinkData { kyc_link });
             }

@@ -23,6 +23,7 @@ use crate::error::{Code, CodeOnly, Error};
 use crate::ingest::Signed;
 use crate::keys::Keys;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PARTNER_KEY: HeaderName = HeaderName::from_static("partner-api-key");
 
 /// The app, in the hands of a partner whose key was right.
@@ -160,6 +161,29 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
+}
+
+/// The `Idempotency-Key`, if there is one: any visible text of at most 255 characters.
+pub struct IdempotencyKey(pub Option<String>);
+
+impl FromRequest for IdempotencyKey {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if !request.headers().contains_key(IDEMPOTENCY_KEY) {
+            return ready(Ok(IdempotencyKey(None)));
+        }
+        let visible = |key: &&str| {
+            let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+            (1..=255).contains(&key.len()) && visible
+        };
+        let key = only(request.headers(), &IDEMPOTENCY_KEY).filter(visible);
+        let detail =
+            "Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.";
+        let key = key.ok_or_else(|| Error::new(Code::BadRequest, detail));
+        ready(key.map(|key| IdempotencyKey(Some(key.to_owned()))))
+    }
 }
 
 fn accepts_json(headers: &HeaderMap) -> Result<(), Error> {

@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::connection::beside;
 use super::documents::LinkedUserDocument;
 use super::etag;
-use super::extract::{Caller, JsonBody, NoParameters, Query};
-use crate::error::Error;
+use super::extract::{Caller, IdempotencyKey, JsonBody, NoParameters, Query};
+use crate::error::{Error, REPLAYED};
 use crate::issue;
 use crate::kyc::link_request::LinkRequest;
+use crate::once::{self, Once};
 
 #[derive(Serialize)]
 struct LinkDocument {
@@ -19,25 +20,35 @@ struct LinkDocument {
     resumed: bool,
 }
 
-/// Answers 201 with a new link or 200 with the open one.
+/// Answers 201 with a new link or 200 with the open one, or what it answered before to the same `Idempotency-Key`.
 ///
 /// The link is issued beside the request, because one that the provider is making would be lost with it.
 pub async fn create(
     http: HttpRequest,
     caller: Caller,
     _: Query<NoParameters>,
+    key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<HttpResponse, Error> {
     let request = LinkRequest::parse(&body.0).map_err(Error::invalid_request)?;
     let issued = beside(&http, async move {
-        issue::link_for(&caller, caller.partner(), request).await
+        let partner = caller.partner();
+        let Some(key) = key.0 else {
+            let issued = issue::link_for(&caller, partner, request, None).await?;
+            return Ok((issued, false));
+        };
+        let once = Once::new(partner, key, &body.0);
+        once::link_for(&caller, partner, request, once).await
     });
-    let issued = issued.await?;
+    let (issued, replayed) = issued.await?;
     let mut answer = if issued.resumed {
         HttpResponse::Ok()
     } else {
         HttpResponse::Created()
     };
+    if replayed {
+        answer.insert_header(REPLAYED);
+    }
     let location = format!("/v1/kyc/users/{}", issued.user.user_id);
     Ok(answer
         .insert_header((LOCATION, location))

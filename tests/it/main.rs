@@ -27,6 +27,7 @@ mod learnt;
 mod limits;
 mod links;
 mod looks;
+mod once;
 mod operating;
 mod outage;
 mod overload;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kyc_tracker::capa::signature::sign;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use uuid::Uuid;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -41,7 +42,9 @@ struct Client {
 impl Client {
     fn link(&self, key: &str) -> RequestBuilder {
         let post = self.http.post(format!("{}/v1/kyc/links", self.url));
+        // A key of its own for each, so that every answer that may be kept is.
         post.header("partner-api-key", key)
+            .header("idempotency-key", Uuid::now_v7().to_string())
     }
 
     async fn send(&self, request: RequestBuilder) -> u16 {
@@ -64,6 +67,8 @@ async fn capa_answers(capa: &MockServer, answer: ResponseTemplate) {
 async fn traffic(client: &Client, capa: &MockServer) {
     let good = body(TAX_ID, PHONE);
     let echo = json!({"error": {"code": "BAD", "message": format!("{TAX_ID} {PHONE} {}", ACME.provider_key)}});
+    // The partner is told these, and nobody else.
+    let told = json!({"error": {"code": TAX_ID, "message": format!("{TAX_ID} {PHONE}")}});
     capa_answers(
         capa,
         ResponseTemplate::new(201).set_body_json(json!({"data": {"kycLink": LINK}})),
@@ -85,6 +90,7 @@ async fn traffic(client: &Client, capa: &MockServer) {
     assert_eq!(client.send(broken).await, 400);
     for (answer, status) in [
         (ResponseTemplate::new(400).set_body_json(&echo), 422),
+        (ResponseTemplate::new(400).set_body_json(&told), 422),
         (ResponseTemplate::new(401).set_body_json(&echo), 502),
         (ResponseTemplate::new(500).set_body_json(&echo), 503),
         (ResponseTemplate::new(201).set_body_json(&echo), 502),

@@ -133,13 +133,7 @@ impl TestApp {
         let capa = MockServer::start().await;
         let config = config(&folder, &capa.uri(), settings);
         let clock = Clock::driven("2026-11-23T19:20:00.123456Z".parse::<Timestamp>().unwrap());
-        let app = web::Data::new(App::build(config, clock.clone()).unwrap());
-        let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let running = server::serve_with(app.clone(), listener, limits).unwrap();
-        let server = running.handle();
-        actix_web::rt::spawn(running);
-        let http = http();
+        let (app, url, server) = serve(config, clock.clone(), limits);
         let truth = Truth::default();
         truth.mount(&capa).await;
         TestApp {
@@ -148,10 +142,18 @@ impl TestApp {
             truth,
             app,
             clock,
-            http,
+            http: http(),
             server,
             folder,
         }
+    }
+
+    /// Starts the service anew, with the default settings: it keeps its store, and nothing of what was in memory.
+    pub async fn restart(&mut self) {
+        self.server.stop(true).await;
+        let config = config(&self.folder, &self.capa.uri(), &[]);
+        let service = serve(config, self.clock.clone(), Limits::default());
+        (self.app, self.url, self.server) = service;
     }
 
     /// Runs the program beside the service, on the same database and with the same provider.
@@ -412,6 +414,16 @@ impl Drop for TestApp {
         // The returned future need not be awaited: the command is sent at once.
         drop(self.server.stop(false));
     }
+}
+
+fn serve(config: Config, clock: Clock, limits: Limits) -> (web::Data<App>, String, ServerHandle) {
+    let app = web::Data::new(App::build(config, clock).unwrap());
+    let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let running = server::serve_with(app.clone(), listener, limits).unwrap();
+    let server = running.handle();
+    actix_web::rt::spawn(running);
+    (app, url, server)
 }
 
 /// A client as callers have it, that follows nothing and is patient.

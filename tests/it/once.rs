@@ -1,0 +1,227 @@
+//! `Idempotency-Key`: a request for a link that is sent again is answered as it was, and does nothing.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, ResponseTemplate};
+
+use crate::support::{ACME, Answer, LINK, LINK_PATH, OTHER, Partner, TestApp};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn ask(app: &TestApp, partner: Partner, key: &str, body: &Value) -> Answer {
+    send(app, partner, key, body.to_string()).await
+}
+
+async fn send(app: &TestApp, partner: Partner, key: &str, body: String) -> Answer {
+    let request = app.request(Method::POST, "/v1/kyc/links");
+    let request = request
+        .header("partner-api-key", partner.key)
+        .header("idempotency-key", key)
+        .header("content-type", "application/json");
+    app.send(request.body(body)).await
+}
+
+/// A request that would make another link each time.
+fn insist() -> Value {
+    json!({"userId": "u1", "country": "DO", "forceNew": true})
+}
+
+fn is_replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed") == "true"
+}
+
+#[actix_web::test]
+async fn the_same_request_again_gets_the_same_answer_and_makes_no_link() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    let first = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!((first.status.as_u16(), is_replayed(&first)), (201, false));
+    let rewritten = r#"{"forceNew":true,  "country":"DO","userId":"u1"}"#;
+    for body in [insist().to_string(), rewritten.to_owned()] {
+        let again = send(&app, ACME, "k1", body).await;
+        assert_eq!((again.status, &again.text), (first.status, &first.text));
+        assert!(is_replayed(&again));
+        for header in ["location", "etag", "content-type"] {
+            assert_eq!(again.header(header), first.header(header), "{header}");
+        }
+    }
+    assert_eq!(app.calls().await, 1);
+    let without = app.ask_for_link(ACME, &insist()).await;
+    assert_eq!((without.status.as_u16(), app.calls().await), (201, 2));
+}
+
+#[actix_web::test]
+async fn an_open_link_that_was_handed_out_again_is_answered_so_again() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    let body = json!({"userId": "u1", "country": "DO"});
+    let first = ask(&app, ACME, "k1", &body).await;
+    assert_eq!((first.status.as_u16(), is_replayed(&first)), (200, false));
+    assert_eq!(first.json()["resumed"], true);
+    app.deliver("CREATED_KYC", "u1").await;
+    let again = ask(&app, ACME, "k1", &body).await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert!(is_replayed(&again));
+}
+
+#[actix_web::test]
+async fn a_key_with_another_body_is_refused_and_each_partner_has_keys_of_its_own() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    ask(&app, ACME, "k1", &insist()).await;
+    for other in [
+        json!({"userId": "u2", "country": "DO", "forceNew": true}),
+        json!({"userId": "u1", "country": "DO"}),
+        json!({"userId": "u1", "country": "DO", "forceNew": true, "externalUserId": "u1"}),
+    ] {
+        let refused = ask(&app, ACME, "k1", &other).await;
+        let code = "idempotency_key_reused".to_owned();
+        assert_eq!(refused.problem(), (409, code));
+        assert!(!is_replayed(&refused));
+    }
+    assert_eq!(app.calls().await, 1);
+    let others = ask(&app, OTHER, "k1", &insist()).await;
+    assert_eq!((others.status.as_u16(), is_replayed(&others)), (201, false));
+    let later = ask(&app, ACME, "k1", &insist()).await;
+    assert!(is_replayed(&later));
+}
+
+#[actix_web::test]
+async fn what_says_to_come_again_and_what_never_began_is_not_kept() {
+    let app = TestApp::with(&[("KYC__LINKS__NEW_PER_DAY", "1")]).await;
+    app.capa_answers(500, "{}").await;
+    let failed = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!(failed.problem(), (503, "provider_unavailable".to_owned()));
+    app.capa_gives_links().await;
+    let first = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!((first.status.as_u16(), is_replayed(&first)), (201, false));
+    let many = ask(&app, ACME, "k2", &insist()).await;
+    assert_eq!(many.problem(), (429, "rate_limited".to_owned()));
+    app.clock.advance(DAY);
+    let tomorrow = ask(&app, ACME, "k2", &insist()).await;
+    assert_eq!(
+        (tomorrow.status.as_u16(), is_replayed(&tomorrow)),
+        (201, false)
+    );
+    let faulty = ask(&app, ACME, "k3", &json!({"userId": "u3"})).await;
+    assert_eq!(faulty.problem(), (422, "invalid_request".to_owned()));
+    let mended = ask(&app, ACME, "k3", &json!({"userId": "u3", "country": "DO"})).await;
+    assert_eq!((mended.status.as_u16(), is_replayed(&mended)), (201, false));
+}
+
+#[actix_web::test]
+async fn a_refusal_is_given_again_without_what_the_provider_wrote() {
+    let app = TestApp::new().await;
+    let reason =
+        json!({"error": {"code": "KYC_TEMPLATE_NOT_CONFIGURED_ERROR", "message": "Sorry."}});
+    app.capa_answers(400, reason.to_string()).await;
+    let first = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!(first.problem(), (422, "provider_rejected".to_owned()));
+    assert_eq!(first.json()["provider"]["message"], "Sorry.");
+    app.capa_gives_links().await;
+    let again = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!(again.problem(), (422, "provider_rejected".to_owned()));
+    let code = json!({"code": "KYC_TEMPLATE_NOT_CONFIGURED_ERROR"});
+    assert_eq!(
+        (&again.json()["provider"], is_replayed(&again)),
+        (&code, true)
+    );
+    assert_eq!(again.json()["detail"], first.json()["detail"]);
+    assert_eq!(app.calls().await, 0);
+
+    let plain = json!({"userId": "u2", "country": "DO"});
+    app.pending("u2").await;
+    app.deliver("VERIFIED_USER", "u2").await;
+    let refused = ask(&app, ACME, "k2", &plain).await;
+    assert_eq!(refused.problem(), (409, "already_verified".to_owned()));
+    app.deliver("REJECTED_KYC", "u2").await;
+    let again = ask(&app, ACME, "k2", &plain).await;
+    assert_eq!(again.problem(), (409, "already_verified".to_owned()));
+    assert_eq!(again.json()["detail"], refused.json()["detail"]);
+}
+
+#[actix_web::test]
+async fn many_with_one_key_at_the_same_time_make_one_link() {
+    let app = TestApp::new().await;
+    app.capa.reset().await;
+    let link = json!({"status": "ok", "data": {"kycLink": LINK}});
+    let slow = ResponseTemplate::new(201).set_body_json(link);
+    let slow = slow.set_delay(Duration::from_millis(500));
+    let call = Mock::given(method("POST")).and(path(LINK_PATH));
+    call.respond_with(slow).mount(&app.capa).await;
+    let body = insist();
+    let answers = join_all((0..20).map(|_| ask(&app, ACME, "k1", &body))).await;
+    assert_eq!(app.calls().await, 1);
+    let first = answers.iter().filter(|answer| !is_replayed(answer));
+    assert_eq!(first.count(), 1);
+    assert!(answers.iter().all(|answer| answer.text == answers[0].text));
+}
+
+#[actix_web::test]
+async fn the_link_is_not_given_again_once_it_is_no_more_the_users() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    let first = ask(&app, ACME, "k1", &insist()).await.json();
+    assert_eq!(first["kycLink"], LINK);
+    app.deliver("VERIFIED_USER", "u1").await;
+    let decided = ask(&app, ACME, "k1", &insist()).await.json();
+    let expected = |link: Value| {
+        let mut answer = first.clone();
+        answer["kycLink"] = link;
+        answer
+    };
+    assert_eq!(decided, expected(Value::Null));
+    app.clock.advance(Duration::from_secs(60));
+    // The next attempt has a link of its own, which is not that of this answer.
+    ask(&app, ACME, "k2", &insist()).await;
+    let again = ask(&app, ACME, "k1", &insist()).await.json();
+    assert_eq!(again, expected(Value::Null));
+}
+
+#[actix_web::test]
+async fn a_key_is_good_for_a_day() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    ask(&app, ACME, "k1", &insist()).await;
+    app.clock.advance(DAY - Duration::from_micros(1));
+    assert!(is_replayed(&ask(&app, ACME, "k1", &insist()).await));
+    app.clock.advance(Duration::from_micros(1));
+    let next = ask(&app, ACME, "k1", &json!({"userId": "u2", "country": "DO"})).await;
+    assert_eq!((next.status.as_u16(), is_replayed(&next)), (201, false));
+    assert_eq!(app.calls().await, 2);
+}
+
+#[actix_web::test]
+async fn a_key_is_remembered_over_a_restart() {
+    let mut app = TestApp::new().await;
+    app.capa_gives_links().await;
+    let first = ask(&app, ACME, "k1", &insist()).await;
+    app.restart().await;
+    let again = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!((&again.text, is_replayed(&again)), (&first.text, true));
+    assert_eq!(app.calls().await, 1);
+}
+
+#[actix_web::test]
+async fn a_key_must_be_one_visible_text() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    for key in ["", "two words", "gr\u{fc}n", &"k".repeat(256)] {
+        let refused = ask(&app, ACME, key, &insist()).await;
+        assert_eq!(refused.problem(), (400, "bad_request".to_owned()), "{key}");
+    }
+    let twice = app.request(Method::POST, "/v1/kyc/links");
+    let twice = twice
+        .header("partner-api-key", ACME.key)
+        .header("idempotency-key", "k1")
+        .header("idempotency-key", "k2");
+    let refused = app.send(twice.json(&insist())).await;
+    assert_eq!(refused.problem(), (400, "bad_request".to_owned()));
+    assert_eq!(app.calls().await, 0);
+    let longest = ask(&app, ACME, &"~".repeat(255), &insist()).await;
+    assert_eq!(longest.status, 201);
+}
