@@ -222,7 +222,8 @@ async fn what_is_no_request_for_a_stream_is_refused() {
     assert_eq!(ask(&[key], &query).await, refused(400, "invalid_query"));
 }
 
-fn listening(seen: i64) -> String {
+/// A request of acme for the events after that one.
+pub fn listening(seen: i64) -> String {
     format!(
         "GET {PATH} HTTP/1.1\r\nhost: kyc\r\npartner-api-key: {}\r\nlast-event-id: {seen}\r\n\r\n",
         ACME.key

@@ -6,6 +6,7 @@ use futures_util::future::{join, join_all, select_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::events::listening;
 use crate::support::service::Service;
 use crate::support::store::populate;
 use crate::support::wire::Wire;
@@ -129,11 +130,19 @@ fn waiting(partner: Partner) -> String {
 }
 
 #[actix_web::test]
-async fn two_thousand_may_wait_and_leave_all_others_fast_and_one_more_is_refused() {
+async fn two_thousand_may_wait_beside_two_hundred_streams_and_leave_all_others_fast_and_one_more_is_refused()
+ {
     kyc_tracker::web::server::raise_file_limit();
     let app = TestApp::new().await;
     app.pending("u1").await;
     app.pending_of(OTHER, "u1").await;
+    let mut streams = Vec::new();
+    for _ in 0..200 {
+        let mut wire = Wire::to(&app.url).await;
+        wire.say(&listening(1)).await;
+        assert!(wire.head().await.starts_with("HTTP/1.1 200 "));
+        streams.push(wire);
+    }
     let mut wires = Vec::new();
     for _ in 0..2001 {
         let mut wire = Wire::to(&app.url).await;
@@ -151,7 +160,7 @@ async fn two_thousand_may_wait_and_leave_all_others_fast_and_one_more_is_refused
     assert!(refused.contains(r#""code":"rate_limited""#), "{refused}");
     let mut other = Wire::to(&app.url).await;
     other.say(&waiting(OTHER)).await;
-    app.listened_for(2).await;
+    app.listened_for(3).await;
     for _ in 0..50 {
         let began = Instant::now();
         assert_eq!(app.status("u1").await, "pending");
@@ -162,6 +171,9 @@ async fn two_thousand_may_wait_and_leave_all_others_fast_and_one_more_is_refused
     for answer in answers {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(answer.contains(r#""status":"verified""#), "{answer}");
+    }
+    for mut stream in streams {
+        stream.until(r#""to":"verified""#).await;
     }
     app.listened_for(1).await;
 }
