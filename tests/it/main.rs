@@ -19,6 +19,7 @@ mod crash;
 mod dropin;
 mod errors;
 mod events;
+mod examples;
 mod faults;
 mod flights;
 mod gone;
