@@ -1,8 +1,8 @@
 //! All that a request can reach, built by one function for the service and for the tests alike.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus::{IntCounter, IntCounterVec};
 use serde::Serialize;
 
 use crate::capa;
@@ -12,6 +12,7 @@ use crate::config::{Config, KeyHash, Partner};
 use crate::db::Db;
 use crate::flights::Flights;
 use crate::keys::Keys;
+use crate::metrics::Metrics;
 use crate::reconcile::Lookout;
 use crate::seats::Seats;
 
@@ -25,6 +26,8 @@ pub struct App {
     pub capa: capa::client::Client,
     /// The time.
     pub clock: Clock,
+    /// What is measured.
+    pub metrics: Metrics,
     /// How many deliveries were refused.
     pub refusals: Refusals,
     /// The looks at the provider.
@@ -57,11 +60,17 @@ impl App {
         let rounds = rounds.unwrap_or(1);
         let partners = config.partners.iter().enumerate();
         let admins = config.admins.iter().enumerate();
+        let metrics = Metrics::new(&config, clock.now())?;
+        let db = Db::open(&config.database.path)?;
+        metrics.take_in(db.collectors())?;
+        let capa = capa::client::Client::new(&config.provider)?;
+        metrics.take_in(capa.collectors())?;
         Ok(App {
-            db: Db::open(&config.database.path)?,
-            capa: capa::client::Client::new(&config.provider)?,
+            db,
+            capa,
             clock,
-            refusals: Refusals::default(),
+            refusals: Refusals::new(&metrics.refused),
+            metrics,
             lookout: Lookout::new(&config),
             flights: Flights::default(),
             answering: Flights::default(),
@@ -106,12 +115,11 @@ fn keys_of((place, partner): (usize, &Partner)) -> impl Iterator<Item = (KeyHash
 }
 
 /// Counts of deliveries refused since the start: all that is kept of them, so that a flood takes no space.
-#[derive(Default)]
 pub struct Refusals {
-    missing: AtomicU64,
-    doubled: AtomicU64,
-    malformed: AtomicU64,
-    wrong: AtomicU64,
+    missing: IntCounter,
+    doubled: IntCounter,
+    malformed: IntCounter,
+    wrong: IntCounter,
 }
 
 /// [`Refusals`] at one moment.
@@ -124,7 +132,19 @@ pub struct RefusalCounts {
 }
 
 impl Refusals {
-    /// Counts one. A warning is logged each time a count doubles: soon enough to be seen, too rarely to fill a disk.
+    /// Counted among the metrics.
+    fn new(counts: &IntCounterVec) -> Refusals {
+        let count = |reason| counts.with_label_values(&[reason]);
+        Refusals {
+            missing: count("missing"),
+            doubled: count("doubled"),
+            malformed: count("malformed"),
+            wrong: count("wrong"),
+        }
+    }
+
+    /// Counts one. A warning is logged each time a count doubles: soon enough to be seen, too rarely to fill a disk. (When two
+    /// are counted at the same moment one warning may be left out.)
     pub fn note(&self, refusal: Refusal) {
         let (count, reason) = match refusal {
             Refusal::Missing => (&self.missing, "missing"),
@@ -132,7 +152,8 @@ impl Refusals {
             Refusal::Malformed => (&self.malformed, "malformed"),
             Refusal::Wrong => (&self.wrong, "wrong"),
         };
-        let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+        count.inc();
+        let count = count.get();
         if count.is_power_of_two() {
             log::warn!(reason, count; "Webhooks were refused for their signature.");
         }
@@ -141,10 +162,10 @@ impl Refusals {
     /// The counts now.
     pub fn counts(&self) -> RefusalCounts {
         RefusalCounts {
-            missing: self.missing.load(Ordering::Relaxed),
-            doubled: self.doubled.load(Ordering::Relaxed),
-            malformed: self.malformed.load(Ordering::Relaxed),
-            wrong: self.wrong.load(Ordering::Relaxed),
+            missing: self.missing.get(),
+            doubled: self.doubled.get(),
+            malformed: self.malformed.get(),
+            wrong: self.wrong.get(),
         }
     }
 }

@@ -11,7 +11,7 @@
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
 //! - [`cli`]: one file for each subcommand.
-//! - [`app`], [`keys`], [`config`], [`error`], [`clock`], [`bucket`], [`logging`]: what all of them stand on.
+//! - [`app`], [`keys`], [`config`], [`error`], [`clock`], [`bucket`], [`logging`], [`metrics`]: what all of them stand on.
 
 pub mod app;
 pub mod bucket;
@@ -30,6 +30,7 @@ pub mod keys;
 pub mod kyc;
 pub mod learn;
 pub mod logging;
+pub mod metrics;
 pub mod once;
 pub mod overrule;
 #[cfg(test)]

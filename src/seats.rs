@@ -26,6 +26,15 @@ impl Seats {
         Seats((0..partners).map(seats).collect())
     }
 
+    /// How many requests of the partner wait, and how many streams of it are open.
+    pub fn taken(&self, place: usize) -> (usize, usize) {
+        let (waits, streams) = &self.0[place];
+        (
+            WAITS - waits.available_permits(),
+            STREAMS - streams.available_permits(),
+        )
+    }
+
     /// One for a request that waits for a change.
     ///
     /// # Errors

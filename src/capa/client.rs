@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use prometheus::core::Collector;
 use reqwest::header::HeaderValue;
 use reqwest::{RequestBuilder, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +17,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::Answer;
+use super::meter::{Call, Meter};
 use crate::config;
 use crate::kyc::link_request::{LinkCall, LinkRequest, PersonalInfo};
 use crate::kyc::loopback::is_loopback;
@@ -28,6 +30,7 @@ const LINK_LENGTH_CAP: usize = 4096;
 #[derive(Clone)]
 pub struct Client {
     pub(super) http: reqwest::Client,
+    pub(super) meter: Meter,
     base_url: Url,
 }
 
@@ -64,6 +67,31 @@ pub enum Error {
     /// Its answer makes no sense.
     #[error("the provider's answer is unusable: {0}")]
     InvalidResponse(String),
+}
+
+impl Error {
+    /// Every word of [`Error::word`].
+    pub(super) const WORDS: [&str; 6] = [
+        "rejected",
+        "user_not_found",
+        "unauthorized",
+        "rate_limited",
+        "unavailable",
+        "invalid_response",
+    ];
+
+    /// The word for it in metrics.
+    pub(super) fn word(&self) -> &'static str {
+        let place = match self {
+            Error::Rejected { .. } => 0,
+            Error::UserNotFound => 1,
+            Error::Unauthorized(_) => 2,
+            Error::RateLimited(_) => 3,
+            Error::Unavailable { .. } => 4,
+            Error::InvalidResponse(_) => 5,
+        };
+        Error::WORDS[place]
+    }
 }
 
 /// Seconds until the provider wants to be asked again, between a second and an hour; `None` when it did not say.
@@ -107,7 +135,7 @@ impl Client {
     /// A client of the provider at the configured address.
     ///
     /// # Errors
-    /// When the TLS set-up of the machine cannot be read.
+    /// When the TLS set-up of the machine cannot be read, or the metrics cannot be set up.
     pub fn new(provider: &config::Provider) -> anyhow::Result<Client> {
         // A second call finds the provider installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -122,6 +150,7 @@ impl Client {
             .context("cannot set up the client for the provider")?;
         Ok(Client {
             http,
+            meter: Meter::new()?,
             base_url: provider.base_url.clone(),
         })
     }
@@ -152,10 +181,16 @@ impl Client {
             partner_redirect_uri: request.partner_redirect_uri.as_deref(),
             personal_info: request.personal_info.as_ref().map(PersonalInfoBody::of),
         };
-        let answer = self
-            .ask(key, &path, |url| self.http.post(url).json(&body))
-            .await?;
-        self.link_in(&answer)
+        let call = async {
+            let answer = self.ask(key, &path, |url| self.http.post(url).json(&body));
+            self.link_in(&answer.await?)
+        };
+        self.meter.count(Call::Link, call).await
+    }
+
+    /// What is counted of its calls.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        self.meter.collectors()
     }
 
     /// Makes one call and gives the body of a success.

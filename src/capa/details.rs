@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::client::{Client, Error};
+use super::meter::Call;
 use crate::kyc::looks::Session;
 
 /// No word or id of the provider's is kept beyond this many bytes.
@@ -47,17 +48,18 @@ impl Client {
         key: &SecretString,
         user_id: &str,
     ) -> Result<Option<Details>, Error> {
-        let answer = self
-            .ask(key, "api/partner/v2/kyc/details", |mut url| {
+        let call = async {
+            let answer = self.ask(key, "api/partner/v2/kyc/details", |mut url| {
                 url.query_pairs_mut().append_pair("userId", user_id);
                 self.http.get(url)
-            })
-            .await;
-        match answer {
-            Ok(answer) => read(&answer).map(Some),
-            Err(Error::UserNotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+            });
+            match answer.await {
+                Ok(answer) => read(&answer).map(Some),
+                Err(Error::UserNotFound) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.meter.count(Call::Details, call).await
     }
 }
 

@@ -6,6 +6,7 @@ mod answer;
 pub mod client;
 pub mod details;
 pub mod gate;
+mod meter;
 pub mod notifications;
 pub mod payload;
 pub mod sandbox;

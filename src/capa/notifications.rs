@@ -10,6 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::client::{Client, Error};
+use super::meter::Call;
 use super::payload::KYC;
 use crate::kyc::status::Status;
 
@@ -42,16 +43,17 @@ impl Client {
         skip: usize,
     ) -> Result<Vec<Row>, Error> {
         let path = "api/partner/v2/webhook-notifications";
-        let answer = self
-            .ask(key, path, |mut url| {
+        let call = async {
+            let answer = self.ask(key, path, |mut url| {
                 url.query_pairs_mut()
                     .append_pair("status", status)
                     .append_pair("skip", &skip.to_string())
                     .append_pair("limit", &PAGE.to_string());
                 self.http.get(url)
-            })
-            .await?;
-        rows(&answer)
+            });
+            rows(&answer.await?)
+        };
+        self.meter.count(Call::Notifications, call).await
     }
 
     /// Whom a KYC notification is about, by the partner's own id; `None` when it is of another family, names nobody, or is
@@ -64,20 +66,21 @@ impl Client {
         key: &SecretString,
         id: &str,
     ) -> Result<Option<String>, Error> {
-        let answer = self
-            .ask(key, "api/partner/v2/webhook-notifications", |mut url| {
+        let call = async {
+            let answer = self.ask(key, "api/partner/v2/webhook-notifications", |mut url| {
                 // The id is the provider's own, and still no part of a path until it is escaped.
                 if let Ok(mut segments) = url.path_segments_mut() {
                     segments.push(id);
                 }
                 self.http.get(url)
-            })
-            .await;
-        match answer {
-            Ok(answer) => subject(&answer),
-            Err(Error::UserNotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+            });
+            match answer.await {
+                Ok(answer) => subject(&answer),
+                Err(Error::UserNotFound) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.meter.count(Call::Notifications, call).await
     }
 
     /// Tells the provider where to send this partner's webhooks, all of them, in the place of any address before

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::client::{Client, Error, refusal};
+use super::meter::Call;
 use crate::kyc::link_request::{check_external_user_id, check_user_id};
 
 /// What the provider answered, to be handed back unchanged.
@@ -38,6 +39,13 @@ impl Client {
     /// When there is no answer that could be handed back: none came in time, it is too long, a redirect, or it repeats the
     /// key.
     pub async fn create_user(&self, key: &SecretString, body: Vec<u8>) -> Result<Passed, Error> {
+        let call = self.pass_on(key, body);
+        self.meter
+            .count_by(Call::User, call, |passed| passed.refusal.as_ref())
+            .await
+    }
+
+    async fn pass_on(&self, key: &SecretString, body: Vec<u8>) -> Result<Passed, Error> {
         let answer = self
             .call(key, "api/partner/v2/users", |url| {
                 let json = HeaderValue::from_static("application/json");

@@ -56,6 +56,7 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             (Duration::from_secs(1), "1s"),
             (5 * MINUTE, "5m"),
         )?,
+        public_metrics: raw.server.public_metrics,
     };
     let database = Database {
         path: sqlite_path(&raw.database.url).map_err(|reason| bad("database.url", reason))?,

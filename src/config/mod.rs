@@ -70,6 +70,8 @@ pub struct Server {
     pub max_connections: usize,
     /// How long requests under way may still take after a stop signal.
     pub shutdown_timeout: Duration,
+    /// Whether the metrics can be read without a key.
+    pub public_metrics: bool,
 }
 
 /// `[log]`: what is logged and how.

@@ -37,6 +37,7 @@ pub(super) struct RawServer {
     pub workers: usize,
     pub max_connections: usize,
     pub shutdown_timeout: String,
+    pub public_metrics: bool,
 }
 
 #[derive(Deserialize)]
@@ -139,6 +140,7 @@ fn plain_words(path: &str, message: &str) -> ConfigError {
     }
     let expected = match expected {
         "usize" => "a whole number, 0 or more",
+        "a boolean" => "true or false",
         "a sequence" => "a list",
         "path string" => "a text",
         "a string" => "a text",

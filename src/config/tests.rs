@@ -89,6 +89,7 @@ fn a_partner_alone_gets_every_default() {
     assert_eq!(config.server.workers, 0);
     assert_eq!(config.server.max_connections, 8000);
     assert_eq!(config.server.shutdown_timeout, Duration::from_secs(10));
+    assert!(!config.server.public_metrics);
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.log.filter, "info");
     assert_eq!(config.database.path, Path::new("data/kyc.db"));
@@ -109,6 +110,7 @@ fn the_environment_wins_over_the_file_and_is_read_as_the_type_of_the_key() {
         &[
             ("KYC__SERVER__BIND", "[::1]:2"),
             ("KYC__server__Workers", "4"),
+            ("KYC__SERVER__PUBLIC_METRICS", "true"),
             ("KYC__LOG__FORMAT", "json"),
             ("KYC__DATABASE__URL", "sqlite:///var/lib/x.db"),
             ("KYC__PARTNERS__0__PROVIDER_API_KEY", "0123"),
@@ -123,6 +125,7 @@ fn the_environment_wins_over_the_file_and_is_read_as_the_type_of_the_key() {
     .unwrap();
     assert_eq!(config.server.bind.to_string(), "[::1]:2");
     assert_eq!(config.server.workers, 4);
+    assert!(config.server.public_metrics);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.database.path, Path::new("/var/lib/x.db"));
     assert_eq!(config.partners[0].provider_api_key.expose_secret(), "0123");
@@ -243,7 +246,7 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
         (String::new(), "partners: none is configured"),
         (
             top("server.bnid = \"x\""),
-            "server.bnid: unknown key; known here: bind, public_url, workers, max_connections, shutdown_timeout",
+            "server.bnid: unknown key; known here: bind, public_url, workers, max_connections, shutdown_timeout, public_metrics",
         ),
         (
             top("sever.bind = \"x\""),
@@ -288,6 +291,10 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
         (
             top("server.public_url = \"https://kyc.example/?a\""),
             "server.public_url: must not have a query",
+        ),
+        (
+            top("server.public_metrics = 1"),
+            "server.public_metrics: has the wrong type: must be true or false",
         ),
         (
             top("server.shutdown_timeout = \"1h\""),
@@ -502,7 +509,7 @@ fn every_fault_in_the_environment_names_the_key_or_the_variable() {
     let rows: &[(&[(&str, &str)], &str)] = &[
         (
             &[("KYC__SERVER__BNID", "x")],
-            "server.bnid: unknown key; known here: bind, public_url, workers, max_connections, shutdown_timeout (from KYC__SERVER__BNID)",
+            "server.bnid: unknown key; known here: bind, public_url, workers, max_connections, shutdown_timeout, public_metrics (from KYC__SERVER__BNID)",
         ),
         (
             &[("KYC__SERVER__BIND", "x")],

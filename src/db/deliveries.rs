@@ -279,3 +279,24 @@ pub fn counts(conn: &mut Conn) -> QueryResult<Vec<(String, Outcome, i64)>> {
         ))
         .load(conn)
 }
+
+/// How many deliveries of each partner wait for their user to be registered.
+pub fn unmatched_counts(conn: &mut Conn) -> QueryResult<Vec<(String, i64)>> {
+    strays::table
+        .inner_join(deliveries::table.on(deliveries::id.eq(strays::delivery_id)))
+        .filter(deliveries::outcome.eq(Outcome::Unmatched))
+        .group_by(strays::partner)
+        .select((strays::partner, diesel::dsl::count_star()))
+        .load(conn)
+}
+
+/// When the newest of the partner's deliveries came. Quick where there is a new one, and a search through all where there is
+/// none.
+pub fn last_received_at(conn: &mut Conn, partner: &str) -> QueryResult<Option<Timestamp>> {
+    deliveries::table
+        .filter(deliveries::partner.eq(partner))
+        .order(deliveries::id.desc())
+        .select(deliveries::received_at)
+        .first(conn)
+        .optional()
+}

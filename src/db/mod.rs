@@ -15,6 +15,7 @@ mod kept;
 pub mod kept_answers;
 pub mod learnt_ids;
 pub mod looks;
+mod meter;
 pub mod new_links;
 pub mod news;
 pub mod overrides;
@@ -35,8 +36,10 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 #[cfg(test)]
 use diesel_migrations::MigrationHarness;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use prometheus::core::Collector;
 use tokio::sync::Semaphore;
 
+use meter::Meter;
 use news::{Listener, News, Topic};
 use readers::Readers;
 use writer::Writer;
@@ -109,6 +112,17 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// What a transaction can meet with.
+    const OF_THE_STORE: [Trouble; 7] = [
+        Trouble::Locked,
+        Trouble::Full,
+        Trouble::ReadOnly,
+        Trouble::Corrupt,
+        Trouble::Io,
+        Trouble::Gone,
+        Trouble::Other,
+    ];
+
     /// The stable word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -158,7 +172,7 @@ impl Db {
         let conn = file::open(path)?;
         let opened = file::Opened::at(path)?;
         let news = News::default();
-        let writer = Writer::start(conn, opened.clone(), news.clone());
+        let writer = Writer::start(conn, opened.clone(), news.clone(), Meter::new()?);
         let writer = writer.context("cannot start the writer")?;
         let readers = Arc::new(Reading {
             here: Readers::new(opened.clone(), 0),
@@ -230,6 +244,11 @@ impl Db {
     /// For how many users and partners anybody listens.
     pub fn listened_for(&self) -> usize {
         self.news.topics()
+    }
+
+    /// What is counted of its writes.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        self.writer.collectors()
     }
 
     /// Returns when nothing can be written any more; the process should end then.

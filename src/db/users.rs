@@ -4,6 +4,7 @@
 //! partner. Only an admin's list may name none.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use serde::{Deserialize, Serialize};
 
@@ -360,28 +361,64 @@ pub fn list(
     query.load(conn)
 }
 
-/// How many users of a partner stand alike.
-#[derive(Queryable)]
+/// How many of a partner's users stand where.
+#[derive(QueryableByName)]
 pub struct Count {
     /// Whose they are.
+    #[diesel(sql_type = Text)]
     pub partner: String,
-    /// What is believed of them.
-    pub status: Status,
-    /// What is in doubt about them.
-    pub held: Option<Status>,
-    /// How many they are.
-    pub users: i64,
+    #[diesel(sql_type = BigInt)]
+    pending: i64,
+    #[diesel(sql_type = BigInt)]
+    submitted: i64,
+    #[diesel(sql_type = BigInt)]
+    in_review: i64,
+    #[diesel(sql_type = BigInt)]
+    verified: i64,
+    #[diesel(sql_type = BigInt)]
+    rejected: i64,
+    /// Verified users in doubt, who are shown as in review.
+    #[diesel(sql_type = BigInt)]
+    pub doubted: i64,
+    /// About whom an event waits for confirmation, whether readers are told or not.
+    #[diesel(sql_type = BigInt)]
+    pub held: i64,
+    /// About whom the provider and what it sent disagree.
+    #[diesel(sql_type = BigInt)]
+    pub conflict: i64,
+    /// Of whom nothing has been heard for so long that they are only looked at weekly.
+    #[diesel(sql_type = BigInt)]
+    pub stalled: i64,
+    /// When a reader could last see a change of that one of the pending who has not changed for the longest time.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub oldest_pending: Option<Timestamp>,
 }
 
-/// Counts all users by how they stand.
+impl Count {
+    /// How many are shown with that status.
+    pub fn shown(&self, status: Status) -> i64 {
+        match status {
+            Status::Pending => self.pending,
+            Status::Submitted => self.submitted,
+            Status::InReview => self.in_review + self.doubted,
+            Status::Verified => self.verified - self.doubted,
+            Status::Rejected => self.rejected,
+        }
+    }
+}
+
+/// Counts all users, which takes a second for a million.
+///
+/// Of the indexes that begin with the partner, the one named has users in the order in which they lie in the table; by another
+/// it would take four times as long, and to sort them would take much memory.
 pub fn counts(conn: &mut Conn) -> QueryResult<Vec<Count>> {
-    users::table
-        .group_by((users::partner, users::status, users::held))
-        .select((
-            users::partner,
-            users::status,
-            users::held,
-            diesel::dsl::count_star(),
-        ))
+    let counts = "SELECT partner, SUM(status = 'pending') AS pending, SUM(status = 'submitted') AS submitted,
+            SUM(status = 'in_review') AS in_review, SUM(status = 'verified') AS verified,
+            SUM(status = 'rejected') AS rejected, SUM(status = 'verified' AND held IS NOT NULL) AS doubted,
+            SUM(held IS NOT NULL) AS held, SUM(conflict) AS conflict, SUM(step = ?) AS stalled,
+            MIN(CASE WHEN status = 'pending' THEN updated_at END) AS oldest_pending
+        FROM users INDEXED BY users_by_registration GROUP BY partner";
+    diesel::sql_query(counts)
+        .bind::<BigInt, _>(STALLED)
         .load(conn)
 }

@@ -15,16 +15,19 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Instant;
 
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::Error as DieselError;
 use diesel::sqlite::Sqlite;
+use prometheus::core::Collector;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoints::Checkpoints;
 use super::file::Opened;
+use super::meter::Meter;
 use super::news::{self, News, Topic};
 use super::{Conn, Error, QueryResult, Trouble};
 
@@ -37,6 +40,7 @@ const BATCH: usize = 256;
 #[derive(Clone)]
 pub struct Writer {
     queue: SyncSender<Change>,
+    meter: Meter,
     /// Closed when the thread has ended.
     alive: watch::Receiver<()>,
 }
@@ -68,7 +72,12 @@ impl Writer {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(conn: Conn, opened: Opened, news: News) -> std::io::Result<Writer> {
+    pub(super) fn start(
+        conn: Conn,
+        opened: Opened,
+        news: News,
+        meter: Meter,
+    ) -> std::io::Result<Writer> {
         let (queue, waiting) = sync_channel(QUEUE);
         let (life, alive) = watch::channel(());
         let desk = Desk {
@@ -76,6 +85,7 @@ impl Writer {
             checkpoints: Checkpoints::start(opened.clone())?,
             opened,
             news,
+            meter: meter.clone(),
         };
         let work = move || {
             let _life = life;
@@ -86,7 +96,11 @@ impl Writer {
         thread::Builder::new()
             .name("writer".to_owned())
             .spawn(work)?;
-        Ok(Writer { queue, alive })
+        Ok(Writer {
+            queue,
+            meter,
+            alive,
+        })
     }
 
     /// Runs `change` when its turn comes; returns when it has been flushed to the disk, or has left nothing.
@@ -119,11 +133,19 @@ impl Writer {
             }
         });
         let caller = Handle::current();
-        match self.queue.try_send(Change { run, caller }) {
-            Ok(()) => told.await.unwrap_or_else(|_| Err(stopped())),
-            Err(TrySendError::Full(_)) => Err(Error::Overloaded),
-            Err(TrySendError::Disconnected(_)) => Err(stopped()),
-        }
+        self.meter.comes();
+        let refused = match self.queue.try_send(Change { run, caller }) {
+            Ok(()) => return told.await.unwrap_or_else(|_| Err(stopped())),
+            Err(TrySendError::Full(_)) => Error::Overloaded,
+            Err(TrySendError::Disconnected(_)) => stopped(),
+        };
+        self.meter.leave(1);
+        Err(refused)
+    }
+
+    /// What it counts of itself.
+    pub(super) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        self.meter.collectors()
     }
 
     /// Returns when the thread has ended, after which nothing can be written.
@@ -165,6 +187,7 @@ struct Desk {
     checkpoints: Checkpoints,
     opened: Opened,
     news: News,
+    meter: Meter,
 }
 
 impl Desk {
@@ -173,9 +196,11 @@ impl Desk {
         while let Ok(first) = queue.recv() {
             waiting.push_back(first);
             waiting.extend(queue.try_iter().take(BATCH - 1));
+            self.meter.leave(waiting.len());
             let Err(error) = self.commit(&mut waiting) else {
                 continue;
             };
+            self.meter.troubled(error.trouble());
             let trouble = error.trouble().as_str();
             log::error!(trouble; "The store could not take what was to be written.");
             // Closing the last connection to a file takes the log away by its name, which may be another file's by now.
@@ -184,7 +209,10 @@ impl Desk {
             }
             // Whoever came while one transaction waited for a lock would otherwise have to wait as long once more.
             if error.trouble() == Trouble::Locked {
-                waiting.extend(queue.try_iter().take(QUEUE));
+                let further = queue.try_iter().take(QUEUE);
+                let before = waiting.len();
+                waiting.extend(further);
+                self.meter.leave(waiting.len() - before);
             }
             for change in waiting.drain(..) {
                 ((change.run)(Err(error.clone())).tell)(&Ok(()));
@@ -197,6 +225,7 @@ impl Desk {
 
     /// Runs what waits in one transaction and tells the callers; leaves waiting what there was trouble before.
     fn commit(&mut self, waiting: &mut VecDeque<Change>) -> Result<(), Error> {
+        let began = Instant::now();
         let conn = match &mut self.conn {
             Some(conn) => {
                 self.opened.check()?;
@@ -222,6 +251,9 @@ impl Desk {
         let committed = committed.map_err(|error| trouble.unwrap_or_else(|| Error::from(error)));
         let committed = committed.and_then(|()| self.opened.check());
         self.checkpoints.written(done.len());
+        if committed.is_ok() {
+            self.meter.committed(done.len(), began.elapsed());
+        }
         tell_all(done, &committed);
         if committed.is_ok() {
             self.news.tell(news);
@@ -295,7 +327,7 @@ mod tests {
         let reader = opened.reader(0).unwrap();
         (
             folder,
-            Writer::start(conn, opened, News::default()).unwrap(),
+            Writer::start(conn, opened, News::default(), Meter::new().unwrap()).unwrap(),
             reader,
         )
     }

@@ -291,6 +291,10 @@ async fn finish(
         Ok(details) => (Some(details), Ok(())),
         Err(error) => (None, Err(error)),
     };
+    match done {
+        Ok(()) => app.metrics.looks_answered.inc(),
+        Err(_) => app.metrics.looks_failed.inc(),
+    }
     let now = app.clock.now();
     app.lookout
         .account(place)

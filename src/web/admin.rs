@@ -18,7 +18,7 @@ use crate::error::{Code, Error};
 use crate::kyc::link_request::Fault;
 use crate::kyc::looks::STALLED;
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Outcome, State};
+use crate::kyc::verification::Outcome;
 use crate::overrule::{self, Order};
 use crate::{catch_up, reconcile, why};
 
@@ -390,17 +390,12 @@ pub async fn stats(admin: Admin, _: Query<NoParameters>) -> Result<Json<Stats>, 
     }
     for count in user_counts {
         let stats = partners
-            .entry(count.partner)
+            .entry(count.partner.clone())
             .or_insert_with(PartnerStats::new);
-        let state = State {
-            status: count.status,
-            held: count.held,
-            ..State::opened(1)
-        };
-        *stats.users.entry(state.shown().as_str()).or_default() += count.users;
-        if state.needs_confirmation() {
-            stats.needs_confirmation += count.users;
-        }
+        stats.users = Status::ALL
+            .map(|status| (status.as_str(), count.shown(status)))
+            .into();
+        stats.needs_confirmation = count.doubted;
     }
     for (partner, outcome, count) in delivery_counts {
         let stats = partners.entry(partner).or_insert_with(PartnerStats::new);

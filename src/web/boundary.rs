@@ -1,9 +1,9 @@
 //! What every request passes on its way in and out: the caps, its place among those in flight, its id, how its key stands,
-//! the shape of its errors, its one line in the log.
+//! the shape of its errors, how it is counted, its one line in the log.
 //!
 //! The log names the route and never the path, the query, a header or a body, because those carry ids and more.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use uuid::Uuid;
 
 use super::connection::InHand;
-use super::{caps, routes};
+use super::{caps, metrics, routes};
 use crate::error::{Code, CodeOnly, Error, PROBLEM_JSON, Written, whole_seconds};
 use crate::keys::Standing;
 
@@ -24,7 +24,7 @@ pub async fn boundary<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let began = log::log_enabled!(log::Level::Debug).then(Instant::now);
+    let began = Instant::now();
     let id = request_id(&request);
     let in_hand = admit(&request);
     let mut response = match &in_hand {
@@ -42,10 +42,14 @@ pub async fn boundary<B: MessageBody + 'static>(
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
-    if let Some(standing) = in_hand.ok().and_then(|in_hand| in_hand.standing()) {
+    let in_hand = in_hand.ok();
+    if let Some(standing) = in_hand.as_ref().and_then(InHand::standing) {
         tell(response.headers_mut(), standing);
     }
-    report(&response, error.as_ref(), &id, began);
+    let rested = in_hand.as_ref().map_or(Duration::ZERO, InHand::rested);
+    let took = began.elapsed();
+    metrics::count(&response, error.as_ref(), took.saturating_sub(rested));
+    report(&response, error.as_ref(), &id, took);
     Ok(response)
 }
 
@@ -133,15 +137,10 @@ fn is_drop_in(request: &HttpRequest) -> bool {
 
 /// Failures are always logged; the rest only where somebody listens, because to name the route is not free. To refuse for
 /// overload is no failure: it is counted where it is found, and a line for each would be a load of its own.
-fn report(
-    response: &ServiceResponse<BoxBody>,
-    error: Option<&Error>,
-    id: &str,
-    began: Option<Instant>,
-) {
+fn report(response: &ServiceResponse<BoxBody>, error: Option<&Error>, id: &str, took: Duration) {
     let overloaded = error.is_some_and(|error| error.code() == Code::Overloaded);
     let failed = response.status().is_server_error() && !overloaded;
-    if !failed && began.is_none() {
+    if !failed && !log::log_enabled!(log::Level::Debug) {
         return;
     }
     let status = response.status().as_u16();
@@ -152,7 +151,7 @@ fn report(
         let source = error.and_then(Error::source).unwrap_or_default();
         log::error!(request_id = id, route, status, code, source; "A request failed.");
     } else {
-        let micros = began.map_or(0, |began| began.elapsed().as_micros());
+        let micros = took.as_micros();
         let size = match response.response().body().size() {
             BodySize::Sized(size) => size,
             _ => 0,

@@ -35,6 +35,8 @@ pub struct Connection {
     place: Cell<Option<Place>>,
     /// How the key of the request in our hands stands, if it has a right one.
     standing: Cell<Option<Standing>>,
+    /// How long the request in our hands has been parked, in all.
+    rested: Cell<Duration>,
     /// When the first byte came of a request that is not in our hands yet.
     head_since: Cell<Option<Instant>>,
     stuck: Cell<Option<Stuck>>,
@@ -85,6 +87,7 @@ impl Connection {
     pub fn park(self: &Rc<Connection>) -> Parked {
         Parked {
             had_place: self.place.take().is_some(),
+            since: Instant::now(),
             connection: Rc::clone(self),
         }
     }
@@ -173,6 +176,11 @@ impl InHand {
     pub fn standing(&self) -> Option<Standing> {
         self.0.standing.get()
     }
+
+    /// How long it waited on purpose or for its body.
+    pub fn rested(&self) -> Duration {
+        self.0.rested.get()
+    }
 }
 
 impl Drop for InHand {
@@ -180,6 +188,7 @@ impl Drop for InHand {
         self.0.in_hand.set(false);
         self.0.place.set(None);
         self.0.standing.set(None);
+        self.0.rested.set(Duration::ZERO);
     }
 }
 
@@ -187,6 +196,14 @@ impl Drop for InHand {
 pub struct Parked {
     connection: Rc<Connection>,
     had_place: bool,
+    since: Instant,
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        let rested = &self.connection.rested;
+        rested.set(rested.get() + self.since.elapsed());
+    }
 }
 
 impl Parked {
@@ -232,6 +249,7 @@ impl Socket {
             in_hand: Cell::new(false),
             place: Cell::new(None),
             standing: Cell::new(None),
+            rested: Cell::new(Duration::ZERO),
             head_since: Cell::new(None),
             stuck: Cell::new(None),
         });

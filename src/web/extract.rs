@@ -114,12 +114,36 @@ impl FromRequest for Admin {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let key = only(request.headers(), &AUTHORIZATION).and_then(bearer);
-        ready(app(request).and_then(|app| {
-            let advice = "Send an admin key as Authorization: Bearer.";
-            let place = owner(request, &app.admin_keys, key, app.clock.now(), advice)?;
+        ready(admin(request).and_then(|admin| {
             accepts_json(request.headers())?;
-            Ok(Admin { app, place })
+            Ok(admin)
+        }))
+    }
+}
+
+fn admin(request: &HttpRequest) -> Result<Admin, Error> {
+    let app = app(request)?;
+    let key = only(request.headers(), &AUTHORIZATION).and_then(bearer);
+    let advice = "Send an admin key as Authorization: Bearer.";
+    let place = owner(request, &app.admin_keys, key, app.clock.now(), advice)?;
+    Ok(Admin { app, place })
+}
+
+/// The app, in the hands of who may read the metrics: an admin, or anybody where the settings say so.
+pub struct Scraper(pub web::Data<App>);
+
+impl FromRequest for Scraper {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(app(request).and_then(|app| {
+            if !app.config.server.public_metrics {
+                admin(request)?;
+            }
+            let text = ["*/*", "text/*", "text/plain"];
+            accepts(request.headers(), &text, "Accept text/plain.")?;
+            Ok(Scraper(app))
         }))
     }
 }

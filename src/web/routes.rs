@@ -5,6 +5,7 @@ use actix_web::guard;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder, ResponseError};
 
+use super::metrics::{self, Measured};
 use super::{admin, drop_in, events, health, links, users, webhooks};
 use crate::error::{Code, CodeOnly, Error};
 
@@ -55,6 +56,8 @@ pub fn routes(config: &mut ServiceConfig) {
         // Whoever runs the service, without a key.
         .service(get(ALIVE, health::alive))
         .service(get("/readyz", health::ready))
+        // The same with an admin's key, unless `server.public_metrics` says otherwise.
+        .service(get("/metrics", metrics::scrape))
         .default_service(web::to(nothing_here));
 }
 
@@ -99,6 +102,7 @@ fn only<E: ResponseError + 'static>(
     let refuse =
         move || async move { Err::<&'static str, E>(shape(Error::method_not_allowed(allow))) };
     web::resource(path)
+        .app_data(Measured::new(path))
         .route(route)
         .default_service(web::to(refuse))
 }

@@ -20,6 +20,7 @@ pub async fn receive(body: SignedBody, app: web::Data<App>) -> Result<HttpRespon
         .map_err(|error| CodeOnly(error.into()))?;
     log::debug!(outcome = outcome.as_str(); "A delivery was stored.");
     if let Some(place) = place {
+        app.metrics.delivered(place, outcome, app.clock.now());
         app.lookout.heard(place);
         app.lookout.wake();
     }

@@ -122,10 +122,8 @@ async fn populate(app: &App) {
 
 async fn rejected(app: &App) -> usize {
     let counts = app.db.read(users::counts).await.unwrap();
-    let rejected = counts
-        .iter()
-        .filter(|count| count.status == Status::Rejected);
-    usize::try_from(rejected.map(|count| count.users).sum::<i64>()).unwrap()
+    let rejected = counts.iter().map(|count| count.shown(Status::Rejected));
+    usize::try_from(rejected.sum::<i64>()).unwrap()
 }
 
 /// Lets a driven second go by in which the service makes the looks that it may make.
