@@ -14,6 +14,7 @@ use crate::flights::Flights;
 use crate::keys::Keys;
 use crate::reconcile::Lookout;
 use crate::seats::Seats;
+use crate::start_pages::StartPages;
 
 /// The service without its sockets.
 pub struct App {
@@ -33,6 +34,8 @@ pub struct App {
     pub flights: Flights,
     /// Where requests wait on purpose.
     pub seats: Seats,
+    /// Where users begin.
+    pub start_pages: StartPages,
     /// The API keys of partners.
     pub partner_keys: Keys,
     /// The API keys of admins.
@@ -55,8 +58,10 @@ impl App {
         let rounds = rounds.unwrap_or(1);
         let partners = config.partners.iter().enumerate();
         let admins = config.admins.iter().enumerate();
+        let db = Db::open(&config.database.path)?;
         Ok(App {
-            db: Db::open(&config.database.path)?,
+            start_pages: StartPages::new(&config.server.public_url, db.start_pages_secret()),
+            db,
             capa: capa::client::Client::new(&config.provider)?,
             clock,
             refusals: Refusals::default(),

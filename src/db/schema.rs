@@ -75,6 +75,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    secrets (name) {
+        name -> Text,
+        bytes -> Binary,
+    }
+}
+
+diesel::table! {
     strays (partner, external_user_id, delivery_id) {
         partner -> Text,
         external_user_id -> Text,
@@ -145,6 +152,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     learnt_ids,
     new_links,
     overrides,
+    secrets,
     strays,
     transitions,
     users,

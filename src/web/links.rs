@@ -1,13 +1,14 @@
 //! `POST /v1/kyc/links`.
 
 use actix_web::http::header::{ETAG, LOCATION};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::connection::beside;
 use super::documents::LinkedUserDocument;
 use super::etag;
 use super::extract::{Caller, JsonBody, NoParameters, Query};
+use crate::app::App;
 use crate::error::Error;
 use crate::issue;
 use crate::kyc::link_request::LinkRequest;
@@ -24,6 +25,7 @@ struct LinkDocument {
 /// The link is issued beside the request, because one that the provider is making would be lost with it.
 pub async fn create(
     http: HttpRequest,
+    app: web::Data<App>,
     caller: Caller,
     _: Query<NoParameters>,
     body: JsonBody,
@@ -44,6 +46,6 @@ pub async fn create(
         .insert_header((ETAG, etag::of(&issued.user).to_string()))
         .json(LinkDocument {
             resumed: issued.resumed,
-            user: issued.user.into(),
+            user: LinkedUserDocument::new(&app.start_pages, issued.user),
         }))
 }
