@@ -2,6 +2,7 @@
 
 mod admin;
 mod boundary;
+mod button;
 mod caps;
 mod connection;
 pub(crate) mod documents;
@@ -12,8 +13,10 @@ mod extract;
 mod health;
 pub mod limits;
 mod links;
+mod page;
 mod refusal;
 pub mod routes;
 pub mod server;
+mod start;
 mod users;
 mod webhooks;

@@ -12,6 +12,7 @@ mod support;
 
 mod acts;
 mod admin;
+mod button;
 mod caps;
 mod chaos;
 mod commands;
@@ -33,6 +34,7 @@ mod overload;
 mod privacy;
 mod provider;
 mod slow;
+mod start;
 mod tenancy;
 mod users;
 mod verification;
