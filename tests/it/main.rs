@@ -12,6 +12,7 @@ mod support;
 
 mod acts;
 mod admin;
+mod browser;
 mod button;
 mod caps;
 mod chaos;

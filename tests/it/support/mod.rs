@@ -1,5 +1,6 @@
 //! The service as tests have it, and helpers that speak of links, webhooks and users.
 
+pub mod browser;
 pub mod disk;
 pub mod load;
 pub mod process;
