@@ -15,6 +15,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::reconcile::Lookout;
 use crate::seats::Seats;
+use crate::start_pages::StartPages;
 
 /// The service without its sockets.
 pub struct App {
@@ -38,6 +39,8 @@ pub struct App {
     pub answering: Flights,
     /// Where requests wait on purpose.
     pub seats: Seats,
+    /// Where users begin.
+    pub start_pages: StartPages,
     /// The API keys of partners.
     pub partner_keys: Keys,
     /// The API keys of admins.
@@ -66,6 +69,7 @@ impl App {
         let capa = capa::client::Client::new(&config.provider)?;
         metrics.take_in(capa.collectors())?;
         Ok(App {
+            start_pages: StartPages::new(&config.server.public_url, db.start_pages_secret()),
             db,
             capa,
             clock,

@@ -485,14 +485,15 @@ impl ResponseError for CodeOnly {
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let body = format!("{{\"code\":\"{}\"}}", self.0);
         let mut response = self.0.answer("application/json", body);
-        response.extensions_mut().insert(Written(self.0.clone()));
+        let written = Written(Some(self.0.clone()));
+        response.extensions_mut().insert(written);
         response
     }
 }
 
-/// Marks an answer whose error has its body already; the boundary only logs it.
+/// Marks an answer that has its body already, although its status is that of an error; the boundary only logs it.
 #[derive(Clone)]
-pub struct Written(pub Error);
+pub struct Written(pub Option<Error>);
 
 impl From<db::Error> for Error {
     fn from(error: db::Error) -> Error {

@@ -3,6 +3,8 @@
 //! The user is on the disk before the provider is asked, so that a webhook that overtakes the answer finds its user and
 //! a crash in between leaves a pending user and not a hole. No transaction stays open over the call.
 
+use serde_json::json;
+
 use crate::app::App;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Links, Partner};
@@ -51,11 +53,58 @@ pub async fn link_for(
     if request.force_new {
         return one_link(app, partner, request, once).await;
     }
-    let name = format!("{}/{}", partner.id, request.user_id);
+    let user_id = request.user_id.clone();
+    alone(app, partner, &user_id, async || {
+        one_link(app, partner, request, once).await
+    })
+    .await
+}
+
+/// Gives the user's open link, or asks the provider for one as it was last asked.
+///
+/// It is asked without `personalInfo`, which is not kept. And it is asked only while the attempt of that number is open: the
+/// user that comes back says where it stands.
+///
+/// # Errors
+/// As [`link_for`].
+pub async fn link_again(
+    app: &App,
+    partner: &Partner,
+    user_id: &str,
+    attempt: i64,
+) -> Result<User, Error> {
+    // Read when nobody else asks, so that what another has just asked for is not taken back.
+    let issued = alone(app, partner, user_id, async || {
+        let (partner_id, id) = (partner.id.clone(), user_id.to_owned());
+        let user = app
+            .db
+            .fetch(move |conn| users::find(conn, &partner_id, &id))
+            .await?
+            .ok_or_else(Error::user_not_found)?;
+        let body = json!({"country": user.country, "partnerRedirectUri": user.redirect_uri});
+        let request = LinkRequest::parse_as_provider_for(user_id, &body);
+        let request = LinkRequest {
+            attempt: Some(attempt),
+            ..request.map_err(Error::invalid_request)?
+        };
+        one_link(app, partner, request, None).await
+    });
+    issued.await.map(|issued| issued.user)
+}
+
+/// Does the work for a user, and for nobody else who wants it done for the same user at the same time: they wait for its
+/// end, and do theirs then unless it failed.
+async fn alone(
+    app: &App,
+    partner: &Partner,
+    user_id: &str,
+    work: impl AsyncFnOnce() -> Result<Issued, Error>,
+) -> Result<Issued, Error> {
+    let name = format!("{}/{user_id}", partner.id);
     loop {
         match app.flights.board(&name).await {
             Ok(flight) => {
-                let issued = one_link(app, partner, request, once).await;
+                let issued = work().await;
                 flight.land(issued.as_ref().map(drop).map_err(Error::clone));
                 return issued;
             }
@@ -191,6 +240,11 @@ pub(crate) fn begin(
         }
     };
     let user = ingest::unmatched(conn, user, confirm, now)?;
+    let is_over = |attempt| attempt != user.attempt || user.status.is_final();
+    if request.attempt.is_some_and(is_over) {
+        let resumed = true;
+        return Ok(Begun::Done(Ok(Issued { user, resumed })));
+    }
     let next = match link(user.state(), request.force_new) {
         Link::AlreadyVerified => {
             let in_doubt = user.state().needs_confirmation();
@@ -272,11 +326,14 @@ fn rename(
 
 /// A link made for another country leads to another template, so it is not handed out for this one.
 fn resumable(user: &User, links: &Links, request: &LinkRequest, now: Timestamp) -> bool {
+    !request.force_new && open_link(user, links, now).is_some() && user.country == request.country
+}
+
+/// The user's link, if it is young enough to be handed out again.
+pub fn open_link<'a>(user: &'a User, links: &Links, now: Timestamp) -> Option<&'a str> {
     let young = |made: Timestamp| made > now.minus(links.reuse_for);
-    !request.force_new
-        && user.kyc_link.is_some()
-        && user.link_created_at.is_some_and(young)
-        && user.country == request.country
+    let link = user.kyc_link.as_deref();
+    link.filter(|_| user.link_created_at.is_some_and(young))
 }
 
 /// The second write. A webhook may have moved the user during the call: then the link is kept only if the attempt is the

@@ -11,7 +11,8 @@
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
 //! - [`cli`]: one file for each subcommand.
-//! - [`app`], [`keys`], [`config`], [`error`], [`clock`], [`bucket`], [`logging`], [`metrics`]: what all of them stand on.
+//! - [`app`], [`keys`], [`start_pages`], [`config`], [`error`], [`clock`], [`bucket`], [`logging`], [`metrics`]: what all
+//!   of them stand on.
 
 pub mod app;
 pub mod bucket;
@@ -37,5 +38,6 @@ pub mod overrule;
 mod proofs;
 pub mod reconcile;
 pub mod seats;
+pub mod start_pages;
 pub mod web;
 pub mod why;

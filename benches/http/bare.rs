@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::service::SECRET;
 
-const DOCUMENT: &str = r#"{"userId":"5f0c2c40-6a3f-4a8e-9a59-0b9d6f0d1c55","externalUserId":"0d4f0a7e-2d5c-4f65-8f27-0d8b1a6a4c11","country":"DO","status":"verified","final":true,"attempt":1,"linkCreatedAt":null,"needsConfirmation":false,"source":"webhook","version":3,"createdAt":"2026-11-24T12:00:00.000Z","updatedAt":"2026-11-24T12:00:00.000Z","decidedAt":"2026-11-24T12:00:00.000Z","asOf":null,"kycLink":null}"#;
+const DOCUMENT: &str = r#"{"userId":"5f0c2c40-6a3f-4a8e-9a59-0b9d6f0d1c55","externalUserId":"0d4f0a7e-2d5c-4f65-8f27-0d8b1a6a4c11","country":"DO","status":"verified","final":true,"attempt":1,"linkCreatedAt":null,"needsConfirmation":false,"source":"webhook","version":3,"createdAt":"2026-11-24T12:00:00.000Z","updatedAt":"2026-11-24T12:00:00.000Z","decidedAt":"2026-11-24T12:00:00.000Z","asOf":null,"kycLink":null,"startUrl":"http://127.0.0.1:8080/start/AZqwxV49ehCPAAEjRWeJqwAAAANp32whvtqh1nGYYhHaftGe"}"#;
 
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "parsing them is what is measured")]

@@ -247,7 +247,7 @@ impl Client {
     }
 
     /// A link is handed to people to open, so it must be https; only a provider on this machine may use plain http.
-    fn trusts(&self, link: &str) -> bool {
+    pub fn trusts(&self, link: &str) -> bool {
         let clean =
             link.len() <= LINK_LENGTH_CAP && link.bytes().all(|byte| byte.is_ascii_graphic());
         let Ok(url) = Url::parse(link) else {

@@ -82,7 +82,7 @@ Everything is on this machine and nothing is real. Stop it with Ctrl-C.
 
 1. Ask for a link. The user is pending:
    curl -s {tracker}/v1/kyc/links -H 'partner-api-key: {PARTNER_KEY}' -H 'content-type: application/json' -d '{{"userId":"customer-42","country":"DO"}}'
-2. Be the user: open the kycLink in a browser and click Verify, or:
+2. Be the user: open the startUrl in a browser and click Verify, or:
    curl -s -X POST {provider}/sandbox/users/customer-42/verify
 3. Ask where the user stands. The webhook has made it verified:
    curl -s {tracker}/v1/kyc/users/customer-42 -H 'partner-api-key: {PARTNER_KEY}'

@@ -21,6 +21,7 @@ pub mod news;
 pub mod overrides;
 mod readers;
 mod schema;
+pub mod secrets;
 pub mod transitions;
 mod types;
 pub mod users;
@@ -42,6 +43,7 @@ use tokio::sync::Semaphore;
 use meter::Meter;
 use news::{Listener, News, Topic};
 use readers::Readers;
+use secrets::Secret;
 use writer::Writer;
 
 /// A connection, as queries take it.
@@ -67,6 +69,7 @@ pub struct Db {
     writer: Writer,
     readers: Arc<Reading>,
     news: News,
+    start_pages: Secret,
 }
 
 struct Reading {
@@ -169,7 +172,8 @@ impl Db {
     /// # Errors
     /// When it cannot be made, opened, set up or migrated.
     pub fn open(path: &Path) -> anyhow::Result<Db> {
-        let conn = file::open(path)?;
+        let mut conn = file::open(path)?;
+        let start_pages = secrets::get(&mut conn, secrets::START_PAGES)?;
         let opened = file::Opened::at(path)?;
         let news = News::default();
         let writer = Writer::start(conn, opened.clone(), news.clone(), Meter::new()?);
@@ -183,7 +187,13 @@ impl Db {
             writer,
             readers,
             news,
+            start_pages,
         })
+    }
+
+    /// The secret that signs the tokens of start pages; as long as the file lives it is the same.
+    pub fn start_pages_secret(&self) -> &Secret {
+        &self.start_pages
     }
 
     /// Runs `query` on the calling thread: for what is looked up by a unique key and so takes microseconds. It sees all that

@@ -85,6 +85,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    secrets (name) {
+        name -> Text,
+        bytes -> Binary,
+    }
+}
+
+diesel::table! {
     strays (partner, external_user_id, delivery_id) {
         partner -> Text,
         external_user_id -> Text,
@@ -156,6 +163,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     learnt_ids,
     new_links,
     overrides,
+    secrets,
     strays,
     transitions,
     users,

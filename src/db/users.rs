@@ -179,6 +179,11 @@ pub fn by_key(conn: &mut Conn, key: &str) -> QueryResult<User> {
         .get_result(conn)
 }
 
+/// The user with that key of ours, if there is one: for a key that came from outside, signed.
+pub fn find_by_key(conn: &mut Conn, key: &str) -> QueryResult<Option<User>> {
+    by_key(conn, key).optional()
+}
+
 /// Every partner's user with that provider's id, with its key.
 pub fn with_user_id(conn: &mut Conn, user_id: &str) -> QueryResult<Vec<User>> {
     users::table

@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::{Ask, Truth, Who, World};
+use crate::db::secrets::Secret;
 use crate::db::transitions;
 use crate::kyc::status::Status;
 use crate::kyc::verification::Confirm;
+use crate::start_pages::StartPages;
 use crate::web::documents::{LinkedUserDocument, TransitionDocument};
 
 const HALF_A_DAY: Duration = Duration::from_secs(12 * 3600);
@@ -173,7 +175,9 @@ fn answer(world: &mut World, who: Who) -> Value {
     let user = world.user(who);
     let history = transitions::of_user(&mut world.conn, &user).unwrap();
     let history: Vec<_> = history.into_iter().map(TransitionDocument::from).collect();
-    let mut told = serde_json::to_value(LinkedUserDocument::from(user)).unwrap();
+    let public_url = "https://kyc.example".parse().unwrap();
+    let start_pages = StartPages::new(&public_url, &Secret([7; 32]));
+    let mut told = serde_json::to_value(LinkedUserDocument::new(&start_pages, user)).unwrap();
     told.as_object_mut().unwrap().remove("asOf");
     json!({"user": told, "history": history})
 }

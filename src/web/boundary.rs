@@ -100,7 +100,7 @@ fn request_id(request: &ServiceRequest) -> String {
 fn shape(response: &mut ServiceResponse<BoxBody>, id: &str) -> Option<Error> {
     let written = response.response().extensions().get::<Written>().cloned();
     if let Some(Written(error)) = written {
-        return Some(error);
+        return error;
     }
     let ours = response.response().extensions().get::<Error>().cloned();
     let error = match ours {

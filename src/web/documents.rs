@@ -9,8 +9,9 @@ use crate::db::transitions::Transition;
 use crate::db::users::User;
 use crate::error::{Code, Error};
 use crate::kyc::status::Status;
+use crate::start_pages::StartPages;
 
-/// A user as everybody is told it. The link is not in it: it stands only in a partner's answers about one user.
+/// A user as everybody is told it. The links are not in it: they stand only in a partner's answers about one user.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserDocument {
@@ -62,11 +63,15 @@ pub struct LinkedUserDocument {
     #[serde(flatten)]
     user: UserDocument,
     kyc_link: Option<String>,
+    /// Leads to an open link for as long as the attempt is open, and says afterwards how it ended.
+    start_url: String,
 }
 
-impl From<User> for LinkedUserDocument {
-    fn from(mut user: User) -> LinkedUserDocument {
+impl LinkedUserDocument {
+    /// The document of the user, whose start page is one of these.
+    pub fn new(start_pages: &StartPages, mut user: User) -> LinkedUserDocument {
         LinkedUserDocument {
+            start_url: start_pages.url(&user),
             kyc_link: user.kyc_link.take(),
             user: user.into(),
         }

@@ -103,7 +103,7 @@ fn hand_back(passed: Passed) -> HttpResponse {
     }
     let mut answer = answer.body(passed.body);
     if let Some(refusal) = refusal {
-        answer.extensions_mut().insert(Written(refusal));
+        answer.extensions_mut().insert(Written(Some(refusal)));
     }
     answer
 }

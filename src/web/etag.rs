@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::documents::LinkedUserDocument;
 use super::extract::only;
+use crate::app::App;
 use crate::db::users::User;
 use crate::error::{Code, Error};
 
@@ -56,11 +57,11 @@ impl Known {
 }
 
 /// The document of the user, or 304 without it where the caller has that version.
-pub fn answer(known: &Known, user: User) -> HttpResponse {
+pub fn answer(app: &App, known: &Known, user: User) -> HttpResponse {
     let tag = (ETAG, of(&user).to_string());
     if known.has(&user) {
         return HttpResponse::NotModified().insert_header(tag).finish();
     }
-    let document = LinkedUserDocument::from(user);
+    let document = LinkedUserDocument::new(&app.start_pages, user);
     HttpResponse::Ok().insert_header(tag).json(document)
 }

@@ -80,6 +80,22 @@ impl FromRequest for Listening {
     }
 }
 
+/// A [`Caller`] who wants HTML.
+pub struct Showing(pub Caller);
+
+impl FromRequest for Showing {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(caller(request).and_then(|caller| {
+            let html = ["*/*", "text/*", "text/html"];
+            accepts(request.headers(), &html, "Accept text/html.")?;
+            Ok(Showing(caller))
+        }))
+    }
+}
+
 fn caller(request: &HttpRequest) -> Result<Caller, Error> {
     let app = app(request)?;
     let key = only(request.headers(), &PARTNER_KEY);

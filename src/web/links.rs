@@ -1,13 +1,14 @@
 //! `POST /v1/kyc/links`.
 
 use actix_web::http::header::{ETAG, LOCATION};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::connection::beside;
 use super::documents::LinkedUserDocument;
 use super::etag;
 use super::extract::{Caller, IdempotencyKey, JsonBody, NoParameters, Query};
+use crate::app::App;
 use crate::error::{Error, REPLAYED};
 use crate::issue;
 use crate::kyc::link_request::LinkRequest;
@@ -25,6 +26,7 @@ struct LinkDocument {
 /// The link is issued beside the request, because one that the provider is making would be lost with it.
 pub async fn create(
     http: HttpRequest,
+    app: web::Data<App>,
     caller: Caller,
     _: Query<NoParameters>,
     key: IdempotencyKey,
@@ -55,6 +57,6 @@ pub async fn create(
         .insert_header((ETAG, etag::of(&issued.user).to_string()))
         .json(LinkDocument {
             resumed: issued.resumed,
-            user: issued.user.into(),
+            user: LinkedUserDocument::new(&app.start_pages, issued.user),
         }))
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod boundary;
+mod button;
 mod caps;
 mod connection;
 pub(crate) mod documents;
@@ -13,8 +14,10 @@ mod health;
 pub mod limits;
 mod links;
 mod metrics;
+mod page;
 mod refusal;
 pub mod routes;
 pub mod server;
+mod start;
 mod users;
 mod webhooks;

@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder, ResponseError};
 
 use super::metrics::{self, Measured};
-use super::{admin, drop_in, events, health, links, users, webhooks};
+use super::{admin, button, drop_in, events, health, links, start, users, webhooks};
 use crate::error::{Code, CodeOnly, Error};
 
 /// Whether the process is alive.
@@ -26,6 +26,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(post("/v1/kyc/users/batch", users::batch))
         .service(get("/v1/kyc/users/{userId}", users::one))
         .service(get("/v1/kyc/users/{userId}/history", users::history))
+        .service(get("/v1/kyc/users/{userId}/button", button::of_user))
         .service(get("/v1/kyc/events", events::stream))
         // Clients that were made for the provider, with a partner's API key.
         .service(post(
@@ -37,6 +38,8 @@ pub fn routes(config: &mut ServiceConfig) {
             drop_in::create_users_link,
         ))
         .service(post("/api/partner/v2/users", drop_in::create_user))
+        // Users in their browser, with the token that their partner gave them.
+        .service(get("/start/{token}", start::open))
         // The provider, with a signature.
         .service(webhook("/webhooks/{partnerId}"))
         // Admins, with an admin's key.

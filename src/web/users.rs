@@ -116,7 +116,7 @@ pub async fn one(
         let connection = Connection::of(&http)?;
         user = change(&caller, &connection, &known, user, wait).await?;
     }
-    Ok(etag::answer(&known, user))
+    Ok(etag::answer(&caller, &known, user))
 }
 
 /// The user as it stands when the caller does not know it any more, when so many seconds have passed, or when the service
@@ -209,7 +209,11 @@ fn asked_for(body: Value) -> Result<Vec<String>, Fault> {
     Ok(user_ids)
 }
 
-async fn find(caller: &Caller, user_id: &str) -> Result<User, Error> {
+/// The caller's user with that provider's id.
+///
+/// # Errors
+/// When there is none, or the store cannot be asked.
+pub async fn find(caller: &Caller, user_id: &str) -> Result<User, Error> {
     let (partner, user_id) = (caller.partner().id.clone(), user_id.to_owned());
     let user = caller
         .db

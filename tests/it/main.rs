@@ -12,6 +12,8 @@ mod support;
 
 mod acts;
 mod admin;
+mod browser;
+mod button;
 mod caps;
 mod chaos;
 mod commands;
@@ -36,6 +38,7 @@ mod overload;
 mod privacy;
 mod provider;
 mod slow;
+mod start;
 mod tenancy;
 mod users;
 mod verification;

@@ -223,6 +223,43 @@ async fn looks(client: &Client, capa: &MockServer) {
     }
 }
 
+/// Opens start pages, with a right token and with wrong ones; gives the right one.
+async fn start_pages(client: &Client, capa: &MockServer) -> String {
+    let user = client.http.get(format!("{}/v1/kyc/users/u1", client.url));
+    let user = user.header("partner-api-key", ACME.key).send().await;
+    let user: Value = user.unwrap().json().await.unwrap();
+    let url = user["startUrl"].as_str().unwrap();
+    let token = url.rsplit('/').next().unwrap().to_owned();
+    let [named, ..] = LOGGED_NOWHERE;
+    for (token, status) in [(&*token, 303), (named, 404), (&token[1..], 404)] {
+        let get = client.http.get(format!("{}/start/{token}", client.url));
+        assert_eq!(client.send(get).await, status);
+    }
+    let button = client
+        .http
+        .get(format!("{}/v1/kyc/users/u1/button", client.url));
+    let button = button.header("partner-api-key", ACME.key);
+    assert_eq!(client.send(button).await, 200);
+    // One whose link has to be made, by a provider that tells too much.
+    let echo = json!({"error": {"code": "BAD", "message": format!("{NAME} {LINK}")}});
+    let link = json!({"userId": LOOKED_AT, "country": "DO", "forceNew": true});
+    for status in [500, 400] {
+        capa_answers(capa, ResponseTemplate::new(status).set_body_json(&echo)).await;
+        client.send(client.link(ACME.key).json(&link)).await;
+        let user = client
+            .http
+            .get(format!("{}/v1/kyc/users/{LOOKED_AT}", client.url));
+        let user = user.header("partner-api-key", ACME.key).send().await;
+        let user: Value = user.unwrap().json().await.unwrap();
+        let token = user["startUrl"].as_str().unwrap().rsplit('/').next();
+        let get = client
+            .http
+            .get(format!("{}/start/{}", client.url, token.unwrap()));
+        assert!(client.send(get).await >= 502);
+    }
+    token
+}
+
 /// The forms in which a text could hide in a file or a log.
 fn forms(marker: &str) -> [Vec<u8>; 3] {
     let percent = marker.replace('+', "%2B");
@@ -259,6 +296,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
     traffic(&client, &capa).await;
     drop_in(&client, &capa).await;
     looks(&client, &capa).await;
+    let token = start_pages(&client, &capa).await;
     let secrets = [ACME, OTHER].map(|partner| {
         [
             partner.key,
@@ -293,7 +331,9 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
         log.contains("A delivery was stored.") && log.len() > 10_000,
         "it logs at trace: {log}"
     );
-    let never_logged = LOGGED_NOWHERE.into_iter().chain([LINK, LOOKED_AT, CREATED]);
+    let never_logged = LOGGED_NOWHERE
+        .into_iter()
+        .chain([LINK, LOOKED_AT, CREATED, &token]);
     for marker in markers.iter().copied().chain(never_logged) {
         let line = log.lines().find(|line| contains(line.as_bytes(), marker));
         assert_eq!(line, None, "{marker} is in the log");

@@ -86,6 +86,8 @@ pub struct LinkRequest {
     pub force_new: bool,
     /// How the provider is to be asked.
     pub call: LinkCall,
+    /// The one attempt that the link is for, if not whichever it takes.
+    pub attempt: Option<i64>,
 }
 
 /// The provider's two calls for a link.
@@ -209,6 +211,7 @@ impl LinkRequest {
                     Form::UserInPath(_) => LinkCall::UserInPath,
                     Form::Ours | Form::UserInBody => LinkCall::UserInBody,
                 },
+                attempt: None,
             }),
             _ => Err(faults),
         }

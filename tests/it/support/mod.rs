@@ -1,5 +1,6 @@
 //! The service as tests have it, and helpers that speak of links, webhooks and users.
 
+pub mod browser;
 pub mod disk;
 pub mod load;
 pub mod process;
@@ -69,7 +70,7 @@ pub struct TestApp {
     pub capa: MockServer,
     /// What the faked provider answers about users; nothing of anybody at the beginning.
     pub truth: Truth,
-    app: web::Data<App>,
+    pub app: web::Data<App>,
     pub clock: Clock,
     http: reqwest::Client,
     server: ServerHandle,
@@ -428,12 +429,17 @@ fn serve(config: Config, clock: Clock, limits: Limits) -> (web::Data<App>, Strin
 
 /// A client as callers have it, that follows nothing and is patient.
 pub fn http() -> reqwest::Client {
+    http_with(Duration::from_secs(20))
+}
+
+/// The same with another patience.
+pub fn http_with(patience: Duration) -> reqwest::Client {
     // A second call finds the provider installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(20))
+        .timeout(patience)
         .build()
         .unwrap()
 }

@@ -1,0 +1,152 @@
+//! A browser without a screen, driven as a person would use it. It reaches nothing but this machine.
+
+use std::io::ErrorKind;
+use std::ops::Deref;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities};
+
+use super::http_with;
+use super::process::Process;
+use super::torture::tell;
+
+/// A machine with much to do takes its time to start a browser.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who sits before the browser.
+#[derive(Clone, Copy)]
+pub struct Reader {
+    /// What the browser accepts, the best liked first.
+    pub languages: &'static str,
+    /// Whether pages may run scripts.
+    pub scripts: bool,
+}
+
+/// A Chromium with a profile of its own. [`Browser::quit`] ends it in good order; dropped, it ends too.
+pub struct Browser {
+    driver: WebDriver,
+    _process: Process,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// `None` where there is no browser, which is said, and where nothing may be left out is a failure.
+    pub async fn start(reader: Reader) -> Option<Browser> {
+        let tried = Command::new("chromedriver").arg("--version").output();
+        if tried.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            assert!(!nothing_may_be_left_out(), "there is no chromedriver");
+            tell("SKIPPED, cannot be done here: pages in a browser need chromium and chromedriver");
+            return None;
+        }
+        let profile = tempfile::tempdir().unwrap();
+        let mut program = Command::new("chromedriver");
+        // A browser keeps more than its profile at home.
+        program.arg("--port=0").env("HOME", profile.path());
+        let mut process = Process::begin(program, &[]);
+        let port = process.until(async |process| {
+            let said = process.stdout();
+            let port = said.split("started successfully on port ").nth(1)?;
+            port.split('.').next().map(str::to_owned)
+        });
+        let url = format!("http://127.0.0.1:{}", port.await);
+        let builder =
+            WebDriver::builder(url, capabilities(reader, &profile)).client(http_with(PATIENCE));
+        Some(Browser {
+            driver: builder.await.unwrap(),
+            _process: process,
+            _profile: profile,
+        })
+    }
+
+    /// The one heading of the page.
+    pub async fn heading(&self) -> String {
+        let headings = self.find_all(By::Tag("h1")).await.unwrap();
+        assert_eq!(headings.len(), 1, "{:?}", self.source().await);
+        headings[0].text().await.unwrap()
+    }
+
+    /// Clicks on the link or button that says so.
+    pub async fn click_on(&self, text: &str) {
+        let path =
+            format!("//a[normalize-space()='{text}'] | //button[normalize-space()='{text}']");
+        self.find(By::XPath(path))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
+    }
+
+    /// Whether this stands on the page for a person to read.
+    pub async fn reads(&self, text: &str) -> bool {
+        // WebDriver itself takes all that is for readers without scripts to be hidden.
+        let all = "return document.body.innerText";
+        let all = self.execute(all, Vec::new()).await.unwrap();
+        all.convert::<String>().unwrap().contains(text)
+    }
+
+    /// Whether the page can be read at this width without moving it sideways.
+    pub async fn fits(&self, width: u32) -> bool {
+        self.set_window_rect(0, 0, width, 800).await.unwrap();
+        let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
+        let fits = self.execute(wide, Vec::new()).await.unwrap();
+        fits.convert().unwrap()
+    }
+
+    /// Ends the browser and its driver.
+    pub async fn quit(self) {
+        self.driver.quit().await.unwrap();
+    }
+}
+
+impl Deref for Browser {
+    type Target = WebDriver;
+
+    fn deref(&self) -> &WebDriver {
+        &self.driver
+    }
+}
+
+fn capabilities(reader: Reader, profile: &TempDir) -> ChromeCapabilities {
+    let mut chrome = DesiredCapabilities::chrome();
+    let data = format!("--user-data-dir={}", profile.path().display());
+    for argument in [
+        "--headless=new",
+        // The browser ends when its driver is gone.
+        "--remote-debugging-pipe",
+        // Root has no sandbox, and containers little shared memory.
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--no-first-run",
+        "--no-proxy-server",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        &data,
+    ] {
+        chrome.add_arg(argument).unwrap();
+    }
+    let scripts = if reader.scripts { 1 } else { 2 };
+    let preferences = json!({
+        "intl.accept_languages": reader.languages,
+        "profile.default_content_setting_values.javascript": scripts,
+    });
+    chrome
+        .add_experimental_option("prefs", preferences)
+        .unwrap();
+    chrome
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is about the tests and no setting of the service"
+)]
+fn nothing_may_be_left_out() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
+}
