@@ -9,6 +9,7 @@ use futures_util::future::join;
 use kyc_tracker::capa::signature::sign;
 use reqwest::Method;
 use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use wiremock::ResponseTemplate;
 
@@ -337,13 +338,17 @@ async fn who_waits_on_purpose_is_shown_and_not_timed() {
 #[actix_web::test]
 async fn changes_that_wait_for_the_writer_are_shown() {
     let app = TestApp::new().await;
+    let (begin, begun) = oneshot::channel();
     let (go_on, held) = mpsc::channel::<()>();
     let hold = move |_: &mut kyc_tracker::db::Conn| {
+        let _ = begin.send(());
         let _ = held.recv_timeout(STUCK);
         Ok(())
     };
     let db = app.db();
     let holding = actix_web::rt::spawn(async move { db.write(hold).await });
+    // What comes from now on is not in the same transaction.
+    begun.await.unwrap();
     let deliveries = join(
         app.deliver("CREATED_KYC", "u1"),
         app.deliver("CREATED_KYC", "u2"),
