@@ -273,9 +273,12 @@ pub(crate) fn begin(
             user
         }
     };
+    // If no link can be made now, the one that leads to another country's template must not be handed out in its place.
+    let link = user.kyc_link.clone();
     let asked_for = User {
         country: request.country.to_owned(),
         redirect_uri: request.partner_redirect_uri.clone(),
+        kyc_link: link.filter(|_| user.country == request.country),
         ..user.clone()
     };
     if (&asked_for.country, &asked_for.redirect_uri) == (&user.country, &user.redirect_uri) {

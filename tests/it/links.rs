@@ -120,6 +120,19 @@ async fn the_open_link_is_handed_out_again_without_a_call() {
 }
 
 #[actix_web::test]
+async fn a_link_of_another_country_is_not_handed_out_when_none_of_the_new_one_could_be_made() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.capa_answers(500, "{}").await;
+    let moved = json!({"userId": "u1", "country": "US"});
+    assert_eq!(app.ask_for_link(ACME, &moved).await.status, 503);
+    assert_eq!(app.user("u1").await["kycLink"], Value::Null);
+    app.capa_gives_links().await;
+    let answer = app.ask_for_link(ACME, &moved).await;
+    assert_eq!((answer.status.as_u16(), app.calls().await), (201, 1));
+}
+
+#[actix_web::test]
 async fn a_link_that_is_too_old_or_of_another_country_or_not_wanted_is_made_anew() {
     let app = TestApp::new().await;
     app.pending("u1").await;
