@@ -45,10 +45,11 @@ enum Kept {
 
 impl Once {
     /// The partner's request with that name, an `Idempotency-Key` of its choice, and that body.
-    pub fn new(partner: &Partner, name: String, body: &Value) -> Once {
+    pub fn new(partner: &Partner, name: String, mut body: Value) -> Once {
         let key = partner.provider_api_key.expose_secret().as_bytes();
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-        // Names are sorted and no space is left, so that only what the body says counts.
+        // Sorted and without spaces, so that only what the body says counts.
+        body.sort_all_objects();
         mac.update(body.to_string().as_bytes());
         Once {
             partner: partner.id.clone(),

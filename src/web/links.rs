@@ -39,7 +39,7 @@ pub async fn create(
             let issued = issue::link_for(&caller, partner, request, None).await?;
             return Ok((issued, false));
         };
-        let once = Once::new(partner, key, &body.0);
+        let once = Once::new(partner, key, body.0);
         once::link_for(&caller, partner, request, once).await
     });
     let (issued, replayed) = issued.await?;
