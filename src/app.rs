@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::capa;
 use crate::capa::signature::{Refusal, Verifier};
@@ -111,12 +112,16 @@ pub struct Refusals {
     wrong: AtomicU64,
 }
 
-/// [`Refusals`] at one moment.
-#[derive(Serialize)]
+/// How many deliveries have been refused since the start, by what was wrong with their signature.
+#[derive(Serialize, ToSchema)]
 pub struct RefusalCounts {
+    #[schema(examples(0))]
     missing: u64,
+    #[schema(examples(0))]
     doubled: u64,
+    #[schema(examples(0))]
     malformed: u64,
+    #[schema(examples(2))]
     wrong: u64,
 }
 

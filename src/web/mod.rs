@@ -12,6 +12,7 @@ mod extract;
 mod health;
 pub mod limits;
 mod links;
+pub mod openapi;
 mod refusal;
 pub mod routes;
 pub mod server;

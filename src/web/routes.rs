@@ -5,7 +5,7 @@ use actix_web::guard;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder, ResponseError};
 
-use super::{admin, drop_in, events, health, links, users, webhooks};
+use super::{admin, drop_in, events, health, links, openapi, users, webhooks};
 use crate::error::{Code, CodeOnly, Error};
 
 /// Whether the process is alive.
@@ -55,6 +55,8 @@ pub fn routes(config: &mut ServiceConfig) {
         // Whoever runs the service, without a key.
         .service(get(ALIVE, health::alive))
         .service(get("/readyz", health::ready))
+        // Whoever wants to know what all of these take and answer.
+        .service(get("/openapi.json", openapi::document))
         .default_service(web::to(nothing_here));
 }
 

@@ -27,6 +27,7 @@ mod learnt;
 mod limits;
 mod links;
 mod looks;
+mod openapi;
 mod operating;
 mod outage;
 mod overload;
