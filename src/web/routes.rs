@@ -57,6 +57,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/readyz", health::ready))
         // Whoever wants to know what all of these take and answer.
         .service(get("/openapi.json", openapi::document))
+        .service(get("/docs", openapi::docs::page))
+        .service(get("/docs/{file}", openapi::docs::file))
         .default_service(web::to(nothing_here));
 }
 

@@ -312,6 +312,55 @@ async fn the_document_is_served_as_it_is_tried_here() {
 }
 
 #[actix_web::test]
+async fn the_page_asks_for_nothing_that_is_not_there_and_may_ask_nobody_else() {
+    let app = TestApp::new().await;
+    let page = app.send(app.request(Method::GET, "/docs")).await;
+    let files: Vec<&str> = page.text.split("\"docs/").skip(1).collect();
+    assert_eq!(files.len(), 5, "{page:?}");
+    for file in files {
+        let path = format!("/docs/{}", file.split('"').next().unwrap());
+        let answer = app.send(app.request(Method::GET, &path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        for (name, value) in [
+            ("referrer-policy", "no-referrer"),
+            (
+                "content-security-policy",
+                page.header("content-security-policy"),
+            ),
+        ] {
+            assert_eq!(answer.header(name), value, "{path}");
+        }
+    }
+    assert!(
+        page.header("content-security-policy")
+            .starts_with("default-src 'none'; script-src 'self';")
+    );
+    assert!(
+        !page.text.contains("//") && !page.text.contains("<script>"),
+        "{page:?}"
+    );
+    let settings = app
+        .send(app.request(Method::GET, "/docs/swagger-initializer.js"))
+        .await;
+    for setting in [
+        "\"url\": \"openapi.json\"",
+        "\"persistAuthorization\": false",
+        "\"validatorUrl\": \"none\"",
+    ] {
+        assert!(settings.text.contains(setting), "{settings:?}");
+    }
+    for path in [
+        "/docs/",
+        "/docs/index.html",
+        "/docs/oauth2-redirect.html",
+        "/docs/..%2fCargo.toml",
+    ] {
+        let answer = app.send(app.request(Method::GET, path)).await;
+        assert_eq!(answer.problem(), (404, "not_found".to_owned()), "{path}");
+    }
+}
+
+#[actix_web::test]
 async fn the_limits_of_parameters_are_those_of_the_document() {
     let app = well().await;
     for (path, item) in DOCUMENT["paths"].as_object().unwrap() {

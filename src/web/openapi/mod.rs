@@ -4,6 +4,7 @@
 //! route is missing is tried here; that everything the document says of answers is so, in `tests/it/openapi.rs`.
 
 mod bodies;
+pub(super) mod docs;
 mod headers;
 mod operation;
 mod operations;

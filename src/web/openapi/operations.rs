@@ -321,5 +321,17 @@ fn nobody() -> Vec<Operation> {
                 Content::new(Some(Object::new())),
             )
             .refuses(OPEN),
+        Operation::get("/docs", "docs", Nobody, "Read this document as a page")
+            .answers_content(200, "The page.", &[], "text/html", Content::default())
+            .refuses(OPEN),
+        Operation::get(
+            "/docs/{file}",
+            "docsFile",
+            Nobody,
+            "Read a file of the page",
+        )
+        .answers_any("200", "The file.")
+        .refuses(OPEN)
+        .refuses(&[Code::NotFound]),
     ]
 }
