@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use prometheus::{IntCounter, IntCounterVec};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::capa;
 use crate::capa::signature::{Refusal, Verifier};
@@ -126,12 +127,16 @@ pub struct Refusals {
     wrong: IntCounter,
 }
 
-/// [`Refusals`] at one moment.
-#[derive(Serialize)]
+/// How many deliveries have been refused since the start, by what was wrong with their signature.
+#[derive(Serialize, ToSchema)]
 pub struct RefusalCounts {
+    #[schema(examples(0))]
     missing: u64,
+    #[schema(examples(0))]
     doubled: u64,
+    #[schema(examples(0))]
     malformed: u64,
+    #[schema(examples(2))]
     wrong: u64,
 }
 

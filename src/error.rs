@@ -4,7 +4,8 @@
 //! (`web/boundary.rs`): the caller's faults at debug, ours at error. Layers below have small errors of their own, and
 //! each becomes one of these in one explicit conversion here.
 
-mod as_provider;
+pub mod as_provider;
+pub mod problem;
 mod refusal;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::kyc::link_request::Fault;
 use crate::{capa, db};
@@ -212,14 +214,18 @@ struct Parts {
 }
 
 /// What the provider gave as its reason, passed on to the partner.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct ProviderSays {
     /// Its status.
     #[serde(skip)]
     status: u16,
+    /// The provider's own code.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, examples("KYC_TEMPLATE_NOT_CONFIGURED_ERROR"))]
     code: Option<String>,
+    /// The provider's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, examples("No KYC template is configured for this country."))]
     message: Option<String>,
 }
 
@@ -363,32 +369,6 @@ impl Error {
         self.0.source.as_deref()
     }
 
-    /// The body, with the id of the request it answers.
-    pub fn problem(&self, request_id: &str) -> String {
-        let (status, code, title) = self.0.code.row();
-        let problem = Problem {
-            kind: "about:blank",
-            title,
-            status,
-            detail: &self.0.detail,
-            code,
-            request_id,
-            errors: self
-                .0
-                .faults
-                .iter()
-                .map(|fault| FaultBody {
-                    field: &fault.field,
-                    code: fault.code,
-                    message: &fault.message,
-                })
-                .collect(),
-            provider: self.0.provider.as_ref(),
-            reason: self.0.reason,
-        };
-        serde_json::to_string(&problem).unwrap_or_default()
-    }
-
     /// An answer with the right status and headers and the given body.
     pub fn answer(&self, content_type: &'static str, body: String) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(self.0.code.status());
@@ -409,31 +389,6 @@ impl Error {
 /// Rounded up, so that who waits for so long has waited long enough.
 pub fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    code: &'static str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FaultBody<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a ProviderSays>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct FaultBody<'a> {
-    field: &'a str,
-    code: &'a str,
-    message: &'a str,
 }
 
 /// Shows the code alone; detail and source are for others.

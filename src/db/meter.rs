@@ -39,7 +39,7 @@ impl Meter {
             commits: Histogram::with_opts(commits.buckets(BUCKETS.to_vec()))?,
             troubles: IntCounterVec::new(troubles, &["trouble"])?,
         };
-        for trouble in Trouble::OF_THE_STORE {
+        for trouble in Trouble::ALL {
             meter.troubles.with_label_values(&[trouble.as_str()]);
         }
         Ok(meter)

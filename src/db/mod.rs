@@ -115,19 +115,20 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// What a transaction can meet with.
-    const OF_THE_STORE: [Trouble; 7] = [
+    /// Every trouble.
+    pub const ALL: [Trouble; 8] = [
         Trouble::Locked,
         Trouble::Full,
         Trouble::ReadOnly,
         Trouble::Corrupt,
         Trouble::Io,
         Trouble::Gone,
+        Trouble::Stopped,
         Trouble::Other,
     ];
 
     /// The stable word for it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Trouble::Locked => "locked",
             Trouble::Full => "disk_full",

@@ -112,14 +112,23 @@ pub enum Attention {
 }
 
 impl Attention {
+    /// Every attention.
+    pub const ALL: [Attention; 3] = [Attention::Held, Attention::Conflict, Attention::Stalled];
+
+    /// The word used in queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Attention::Held => "held",
+            Attention::Conflict => "conflict",
+            Attention::Stalled => "stalled",
+        }
+    }
+
     /// The attention of that word, if there is one.
     pub fn from_word(word: &str) -> Option<Attention> {
-        match word {
-            "held" => Some(Attention::Held),
-            "conflict" => Some(Attention::Conflict),
-            "stalled" => Some(Attention::Stalled),
-            _ => None,
-        }
+        Attention::ALL
+            .into_iter()
+            .find(|attention| attention.as_str() == word)
     }
 }
 

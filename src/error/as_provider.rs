@@ -7,19 +7,27 @@
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Code, Error};
 use crate::capa;
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// What went wrong, in the provider's shape.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProviderError)]
+pub struct Envelope<'a> {
+    /// Always false.
     success: bool,
     error: Reason<'a>,
 }
 
-#[derive(Serialize)]
+/// The reason in the provider's shape.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProviderReason)]
 struct Reason<'a> {
+    /// A code of ours in upper case, or the provider's own.
     code: &'a str,
+    /// What to do about it.
     message: &'a str,
 }
 
@@ -42,7 +50,7 @@ impl Error {
 
     /// The status and the body that it has there.
     pub fn as_provider(&self) -> (StatusCode, String) {
-        let (status, code) = row(self.0.code);
+        let (status, code) = self.0.code.as_provider();
         let said = self.0.provider.as_ref();
         let status = said.map_or(status, |said| said.status);
         let code = said.and_then(|said| said.code.as_deref()).unwrap_or(&code);
@@ -78,18 +86,21 @@ impl Error {
     }
 }
 
-fn row(code: Code) -> (u16, String) {
-    let (status, ours, _) = code.row();
-    let (status, code) = match code {
-        Code::MalformedJson | Code::BadRequest | Code::InvalidRequest => {
-            (400, "INVALID_USER_INPUT_ERROR")
-        }
-        Code::ProviderUserNotFound => (404, "NOT_FOUND_ERROR"),
-        Code::ProviderRateLimited => (429, "TOO_MANY_REQUESTS"),
-        Code::InternalError => (500, "INTERNAL_SERVER_ERROR"),
-        _ => return (status, ours.to_ascii_uppercase()),
-    };
-    (status, code.to_owned())
+impl Code {
+    /// The HTTP status and the code that it has there, unless the provider gave its own.
+    pub fn as_provider(self) -> (u16, String) {
+        let (status, ours, _) = self.row();
+        let (status, code) = match self {
+            Code::MalformedJson | Code::BadRequest | Code::InvalidRequest => {
+                (400, "INVALID_USER_INPUT_ERROR")
+            }
+            Code::ProviderUserNotFound => (404, "NOT_FOUND_ERROR"),
+            Code::ProviderRateLimited => (429, "TOO_MANY_REQUESTS"),
+            Code::InternalError => (500, "INTERNAL_SERVER_ERROR"),
+            _ => return (status, ours.to_ascii_uppercase()),
+        };
+        (status, code.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +111,7 @@ mod tests {
     fn every_code_has_a_row_of_the_same_kind_in_upper_case() {
         for code in Code::ALL {
             let (ours, _, _) = code.row();
-            let (status, word) = row(code);
+            let (status, word) = code.as_provider();
             let usual = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
             assert!(word.bytes().all(usual), "{word}");
             let kept = status / 100 == ours / 100 || code == Code::ProviderRateLimited;

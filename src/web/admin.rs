@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use actix_web::web::{Json, Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::documents::{Cut, DeliveryDocument, Page, TransitionDocument, UserDocument, word};
 use super::extract::{Admin, JsonBody, NoParameters, Query};
+use super::openapi::words::{counts_by_outcome, counts_by_status};
 use crate::app::{App, RefusalCounts};
 use crate::clock::Timestamp;
 use crate::db::looks::{self, Memory};
@@ -23,9 +25,10 @@ use crate::overrule::{self, Order};
 use crate::{catch_up, reconcile, why};
 
 /// A user and whose it is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PartnersUser {
+    #[schema(examples("acme"))]
     partner_id: String,
     #[serde(flatten)]
     user: UserDocument,
@@ -41,18 +44,38 @@ impl From<User> for PartnersUser {
 }
 
 /// The parameters of a partner's list, and two more. (Written out: flattened ones cannot refuse unknown names.)
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct UsersParameters {
+    /// Only users of that partner.
+    #[param(example = "acme")]
     partner: Option<String>,
+    /// Only users one of whose ids begins so.
+    #[param(example = "customer-")]
     q: Option<String>,
+    /// Only users who wait for a person, for that reason.
+    #[param(value_type = Option<Attention>)]
     attention: Option<String>,
+    /// Only users who stand there.
+    #[param(value_type = Option<Status>)]
     status: Option<String>,
+    /// Only users of that country.
+    #[param(example = "MX")]
     country: Option<String>,
+    /// Only users with that id of a partner's.
+    #[param(example = "customer-42")]
     external_user_id: Option<String>,
+    /// Only users about whom bad news waits for confirmation, or only those about whom none does.
     needs_confirmation: Option<bool>,
+    /// Only users who have changed since then; RFC 3339 with any offset.
+    #[param(format = DateTime, example = "2026-11-23T00:00:00Z")]
     updated_since: Option<String>,
+    /// How many users the page has at most.
+    #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    #[param(pattern = "^[0-9a-f]{32}$")]
     cursor: Option<String>,
 }
 
@@ -84,7 +107,7 @@ pub async fn users(
 }
 
 /// A user with all that is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct WholeUser {
     #[serde(flatten)]
     user: PartnersUser,
@@ -95,19 +118,31 @@ pub struct WholeUser {
 }
 
 /// What looks at the provider have brought, and when the next one comes.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Looks)]
 struct LooksDocument {
     /// What an event says that waits for confirmation, whether readers are told of it or not.
+    #[schema(required, value_type = Option<Status>)]
     held: Option<&'static str>,
+    /// Whether the provider and what it sent disagree.
+    #[schema(examples(false))]
     conflict: bool,
+    /// Whether nothing has been heard for so long that the user is only looked at weekly.
+    #[schema(examples(false))]
     stalled: bool,
+    /// Whether an admin has set the status, so that only an admin moves this attempt.
+    #[schema(examples(false))]
     overridden: bool,
     /// The provider's last word of this attempt, as it came.
+    #[schema(required, examples("REVIEW"))]
     provider_word: Option<String>,
+    #[schema(required, value_type = Option<String>, format = DateTime, examples("2026-11-23T19:24:32.007Z"))]
     looked_at: Option<Timestamp>,
+    #[schema(required, value_type = Option<String>, format = DateTime, examples("2026-11-23T20:24:32.007Z"))]
     next_look_at: Option<Timestamp>,
     /// Looks in a row that brought nothing usable.
+    #[schema(minimum = 0, examples(0))]
     failures: i64,
 }
 
@@ -127,14 +162,22 @@ impl LooksDocument {
 }
 
 /// A status that an admin set by hand.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Override)]
 struct OverrideDocument {
+    #[schema(value_type = String, format = DateTime, examples("2026-11-23T19:30:00.000Z"))]
     at: Timestamp,
+    #[schema(minimum = 1, examples(1))]
     attempt: i64,
+    /// Who did it, by the name in the configuration.
+    #[schema(examples("ops"))]
     admin: String,
+    #[schema(examples("Seen the papers."))]
     reason: String,
+    #[schema(value_type = Status)]
     from: &'static str,
+    #[schema(value_type = Status)]
     to: &'static str,
 }
 
@@ -194,8 +237,9 @@ fn not_found() -> Error {
 }
 
 /// Why a user stands where it stands, in one paragraph.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Explanation {
+    #[schema(examples("The user is pending in attempt 1, since the link that opened it."))]
     why: String,
 }
 
@@ -255,7 +299,7 @@ pub async fn overrule(
 }
 
 /// No reason is longer than this many characters.
-const REASON: usize = 500;
+pub const REASON: usize = 500;
 
 fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
     let Value::Object(fields) = body else {
@@ -308,13 +352,24 @@ fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
 }
 
 /// What narrows the list of deliveries and says which page of it.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct DeliveriesParameters {
+    /// Only deliveries of which that became.
+    #[param(value_type = Option<Outcome>)]
     outcome: Option<String>,
+    /// Only deliveries to that partner's address.
+    #[param(example = "acme")]
     partner: Option<String>,
+    /// Only deliveries that came since then; RFC 3339 with any offset.
+    #[param(format = DateTime, example = "2026-11-23T00:00:00Z")]
     since: Option<String>,
+    /// How many deliveries the page has at most.
+    #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    #[param(pattern = "^[0-9a-f]{32}$")]
     cursor: Option<String>,
 }
 
@@ -343,23 +398,31 @@ pub async fn deliveries(
 }
 
 /// Counts of everything.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
+    /// By the id of the partner.
     partners: BTreeMap<String, PartnerStats>,
     /// Deliveries refused for their signature since the start, of all partners and of none.
     signature_refusals: RefusalCounts,
 }
 
-#[derive(Serialize)]
+/// Counts of one partner.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PartnerStats {
+    #[schema(schema_with = counts_by_status)]
     users: BTreeMap<&'static str, i64>,
+    /// Verified users about whom there is bad news.
+    #[schema(minimum = 0, examples(1))]
     needs_confirmation: i64,
+    #[schema(schema_with = counts_by_outcome)]
     deliveries: BTreeMap<&'static str, i64>,
     /// Whether changes are learnt only by looking, so that our webhook address is probably not known to the provider.
+    #[schema(examples(false))]
     no_webhooks_heard: bool,
     /// Since when the service knew nothing of what happened, while it still catches up with that.
+    #[schema(required, value_type = Option<String>, format = DateTime, examples(json!(null)))]
     catching_up_since: Option<Timestamp>,
 }
 

@@ -1,6 +1,7 @@
 //! What answers look like: the documents that stand in more than one of them.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -8,28 +9,58 @@ use crate::db::deliveries::Delivery;
 use crate::db::transitions::Transition;
 use crate::db::users::User;
 use crate::error::{Code, Error};
-use crate::kyc::status::Status;
+use crate::kyc::status::{Source, Status};
+use crate::kyc::verification::Outcome;
 use crate::start_pages::StartPages;
 
 /// A user as everybody is told it. The links are not in it: they stand only in a partner's answers about one user.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = User)]
 pub struct UserDocument {
+    /// The provider's id of the person.
+    #[schema(examples("2da954cd-2fda-49c2-ad77-6208c5ab71d6"))]
     user_id: String,
+    /// Your own id of the person, by which the provider's webhooks name it.
+    #[schema(examples("customer-42"))]
     external_user_id: String,
+    /// Whose KYC template is used, as an ISO 3166-1 alpha-2 code.
+    #[schema(examples("MX"))]
     country: String,
+    /// Where the user stands.
+    #[schema(value_type = Status)]
     status: &'static str,
+    /// Whether the status is a verdict: `verified` or `rejected`.
     #[serde(rename = "final")]
+    #[schema(examples(false))]
     is_final: bool,
+    /// The number of the current run of verification; a link after a rejection opens the next one.
+    #[schema(minimum = 1, examples(1))]
     attempt: i64,
+    /// When the provider made the current link.
+    #[schema(required, value_type = Option<String>, format = DateTime, examples("2026-11-23T19:20:00.123Z"))]
     link_created_at: Option<Timestamp>,
+    /// Whether there is bad news about a verified user that the provider has not confirmed yet. The status is `in_review`
+    /// until then.
+    #[schema(examples(false))]
     needs_confirmation: bool,
+    /// What moved the status last.
+    #[schema(value_type = Source)]
     source: &'static str,
+    /// Grows by one with every change that a reader could see.
+    #[schema(minimum = 1, examples(3))]
     version: i64,
+    /// When the user was registered.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-23T19:20:00.000Z"))]
     created_at: Timestamp,
+    /// When the user last changed.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-23T19:24:31.418Z"))]
     updated_at: Timestamp,
+    /// When the verdict was reached; null while there is none.
+    #[schema(required, value_type = Option<String>, format = DateTime, examples(json!(null)))]
     decided_at: Option<Timestamp>,
     /// When the provider last confirmed what is shown.
+    #[schema(required, value_type = Option<String>, format = DateTime, examples("2026-11-23T19:24:32.007Z"))]
     as_of: Option<Timestamp>,
 }
 
@@ -57,13 +88,18 @@ impl From<User> for UserDocument {
 }
 
 /// A user as its own partner is told it when it asks for that one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LinkedUser)]
 pub struct LinkedUserDocument {
     #[serde(flatten)]
     user: UserDocument,
+    /// Where the person verifies itself; null once the attempt is decided. Whoever has it can act as the person.
+    #[schema(required, format = Uri, examples("https://kyc.example/session/8f14e45f"))]
     kyc_link: Option<String>,
-    /// Leads to an open link for as long as the attempt is open, and says afterwards how it ended.
+    /// Leads to an open link for as long as the attempt is open, and says afterwards how it ended. Whoever has it can act as
+    /// the person.
+    #[schema(format = Uri, examples("https://kyc.example/start/AZqwxV49ehCPAAEjRWeJqwAAAANp32whvtqh1nGYYhHaftGe"))]
     start_url: String,
 }
 
@@ -78,23 +114,39 @@ impl LinkedUserDocument {
     }
 }
 
-/// One entry of a user's history.
-#[derive(Serialize)]
+/// One change of a user's status.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Transition)]
 pub struct TransitionDocument {
+    /// When it was.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-23T19:22:10.500Z"))]
     at: Timestamp,
+    /// The attempt that it belongs to.
+    #[schema(minimum = 1, examples(1))]
     attempt: i64,
+    /// The status before; null where an attempt begins.
+    #[schema(required, value_type = Option<Status>)]
     from: Option<&'static str>,
+    /// The status after.
+    #[schema(value_type = Status)]
     to: &'static str,
     cause: CauseDocument,
 }
 
-#[derive(Serialize)]
+/// What brought a change about.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Cause)]
 struct CauseDocument {
+    #[schema(value_type = Source)]
     kind: &'static str,
+    /// The provider's word for it, of a webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, examples("CREATED_KYC"))]
     event: Option<String>,
+    /// Our id of the delivery, of a webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = Uuid, examples("019ab2f4-7c1e-7d3a-9b52-6a0f4c1d2e3f"))]
     delivery_id: Option<String>,
 }
 
@@ -115,24 +167,47 @@ impl From<Transition> for TransitionDocument {
 }
 
 /// A delivery as admins are told it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Delivery)]
 pub struct DeliveryDocument {
+    #[schema(format = Uuid, examples("019ab2f4-7c1e-7d3a-9b52-6a0f4c1d2e3f"))]
     id: String,
+    /// To whose address it was sent.
+    #[schema(examples("acme"))]
     partner_id: String,
     /// The provider's id of the user it was matched with.
+    #[schema(required, examples("2da954cd-2fda-49c2-ad77-6208c5ab71d6"))]
     user_id: Option<String>,
+    /// Whom it names.
+    #[schema(required, examples("customer-42"))]
     external_user_id: Option<String>,
+    /// The provider's word for the kind of webhook.
     #[serde(rename = "type")]
+    #[schema(required, examples("KYC"))]
     family: Option<String>,
+    /// The provider's word for what happened.
+    #[schema(required, examples("CREATED_KYC"))]
     event: Option<String>,
+    /// The attempt of the user that it came in.
+    #[schema(required, minimum = 1, examples(1))]
     attempt: Option<i64>,
+    #[schema(value_type = Outcome)]
     outcome: &'static str,
     /// How often it came again.
+    #[schema(minimum = 0, examples(0))]
     repeats: i64,
+    /// When it came first.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-23T19:22:10.500Z"))]
     received_at: Timestamp,
+    /// When it came last.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-23T19:22:10.500Z"))]
     last_received_at: Timestamp,
     /// The body as text, where it was kept.
+    #[schema(
+        required,
+        examples(r#"{"type":"KYC","event":"CREATED_KYC","externalUserId":"customer-42"}"#)
+    )]
     body: Option<String>,
 }
 
@@ -159,17 +234,23 @@ impl DeliveryDocument {
 }
 
 /// A list that is never cut into pages.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Whole<T> {
     /// Its entries.
     pub data: Vec<T>,
 }
 
 /// A page of a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
     data: Vec<T>,
+    /// The `cursor` of the next page; null on the last one.
+    #[schema(
+        required,
+        pattern = "^[0-9a-f]{32}$",
+        examples("019ab2f47c1e7d3a9b526a0f4c1d2e3f")
+    )]
     next_cursor: Option<String>,
 }
 

@@ -4,6 +4,7 @@
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::connection::beside;
 use super::extract::{Caller, JsonBody, RawJson};
@@ -13,22 +14,27 @@ use crate::kyc::link_request::LinkRequest;
 use crate::{issue, learn};
 
 /// The envelope of `kyc/verification-link` (`v1.0/reference/kycpartnercontrollerv2_generatedirectlink`).
-#[derive(Serialize)]
-struct Direct<T> {
+#[derive(Serialize, ToSchema)]
+pub struct Direct<T> {
+    #[schema(examples("ok"))]
     status: &'static str,
     data: T,
 }
 
 /// The envelope of everything below `users` (`reference/userpartnercontrollerv2_createverificationlink`).
-#[derive(Serialize)]
-struct OfUser<T> {
+#[derive(Serialize, ToSchema)]
+pub struct OfUser<T> {
+    #[schema(examples(true))]
     success: bool,
     data: T,
 }
 
-#[derive(Serialize)]
+/// A link in the provider's envelopes.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct LinkData {
+pub struct LinkData {
+    /// Where the person verifies itself.
+    #[schema(format = Uri, examples("https://kyc.example/session/8f14e45f"))]
     kyc_link: String,
 }
 

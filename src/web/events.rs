@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::unfold;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
 
 use super::connection::Connection;
 use super::documents::TransitionDocument;
@@ -27,10 +28,14 @@ const QUIET: Duration = Duration::from_secs(15);
 /// How many transitions are read at once.
 const PAGE: i64 = 100;
 
-#[derive(Serialize)]
+/// The `data` of a server-sent event: a transition and whose it is.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct EventDocument {
+#[schema(as = Event)]
+pub struct EventDocument {
+    #[schema(examples("2da954cd-2fda-49c2-ad77-6208c5ab71d6"))]
     user_id: String,
+    #[schema(examples("customer-42"))]
     external_user_id: String,
     #[serde(flatten)]
     transition: TransitionDocument,

@@ -3,6 +3,7 @@
 use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::connection::beside;
 use super::documents::LinkedUserDocument;
@@ -14,10 +15,14 @@ use crate::issue;
 use crate::kyc::link_request::LinkRequest;
 use crate::once::{self, Once};
 
-#[derive(Serialize)]
-struct LinkDocument {
+/// The user, with the link to hand out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Link)]
+pub struct LinkDocument {
     #[serde(flatten)]
     user: LinkedUserDocument,
+    /// Whether the link was open already.
+    #[schema(examples(false))]
     resumed: bool,
 }
 

@@ -14,6 +14,7 @@ mod health;
 pub mod limits;
 mod links;
 mod metrics;
+pub mod openapi;
 mod page;
 mod refusal;
 pub mod routes;

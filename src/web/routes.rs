@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder, ResponseError};
 
 use super::metrics::{self, Measured};
-use super::{admin, button, drop_in, events, health, links, start, users, webhooks};
+use super::{admin, button, drop_in, events, health, links, openapi, start, users, webhooks};
 use crate::error::{Code, CodeOnly, Error};
 
 /// Whether the process is alive.
@@ -61,6 +61,10 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/readyz", health::ready))
         // The same with an admin's key, unless `server.public_metrics` says otherwise.
         .service(get("/metrics", metrics::scrape))
+        // Whoever wants to know what all of these take and answer.
+        .service(get("/openapi.json", openapi::document))
+        .service(get("/docs", openapi::docs::page))
+        .service(get("/docs/{file}", openapi::docs::file))
         .default_service(web::to(nothing_here));
 }
 

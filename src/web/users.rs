@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
 
 use super::connection::Connection;
 use super::documents::{Cut, Page, TransitionDocument, UserDocument, Whole, word};
@@ -27,18 +28,32 @@ use crate::reconcile;
 /// The longest wait for a change, in seconds.
 const LONGEST_WAIT: u64 = 60;
 /// So many users may be asked for at once.
-const MOST_AT_ONCE: usize = 500;
+pub const MOST_AT_ONCE: usize = 500;
 
 /// What narrows a list and says which page of it.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListParameters {
+    /// Only users who stand there.
+    #[param(value_type = Option<Status>)]
     status: Option<String>,
+    /// Only users of that country.
+    #[param(example = "MX")]
     country: Option<String>,
+    /// Only the user with that id of yours.
+    #[param(example = "customer-42")]
     external_user_id: Option<String>,
+    /// Only users about whom bad news waits for confirmation, or only those about whom none does.
     needs_confirmation: Option<bool>,
+    /// Only users who have changed since then; RFC 3339 with any offset.
+    #[param(format = DateTime, example = "2026-11-23T00:00:00Z")]
     updated_since: Option<String>,
+    /// How many users the page has at most.
+    #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    #[param(pattern = "^[0-9a-f]{32}$")]
     cursor: Option<String>,
 }
 
@@ -78,10 +93,15 @@ pub async fn list(
 }
 
 /// How fresh the answer about one user has to be.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct OneParameters {
+    /// The provider is asked first, unless it has confirmed the status within so many seconds.
+    #[param(example = 60)]
     max_age: Option<u64>,
+    /// The answer is held for so many seconds, or until the user is another than `If-None-Match` names.
+    #[param(minimum = 0, maximum = 60, example = 60)]
     wait: Option<u64>,
 }
 
@@ -151,9 +171,11 @@ async fn change(
 }
 
 /// The caller's users among those asked for, and the ids of those who are not.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Batch)]
 pub struct BatchDocument {
     data: Vec<UserDocument>,
+    /// The ids that are no user's of yours.
     missing: Vec<String>,
 }
 

@@ -32,6 +32,7 @@ mod links;
 mod looks;
 mod metrics;
 mod once;
+mod openapi;
 mod operating;
 mod outage;
 mod overload;

@@ -20,6 +20,7 @@
 //! | `rfc_format`, `rfc_date` | `personalInfo.taxId` | not the shape of an RFC; no such birth date |
 //! | `redirect_too_long`, `redirect_characters`, `redirect_scheme`, `redirect_format`, `redirect_credentials`, `redirect_insecure` | `partnerRedirectUri` | see `redirect_uri.rs` |
 
+mod fault;
 mod redirect_uri;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ use std::fmt;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
+
+pub use fault::Fault;
 
 /// The countries the provider has link flows for, in the order of its page.
 ///
@@ -123,28 +126,6 @@ pub struct PersonalInfo {
     pub birth_country: String,
     /// The RFC of a natural person; the provider's pages disagree on whether it is required, so it is not.
     pub tax_id: Option<SecretString>,
-}
-
-/// One thing wrong with a request; becomes one entry of `errors[]` in the 422 answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The path of the field, such as `personalInfo.taxId`; empty for the body itself.
-    pub field: String,
-    /// A code of the table above; stable, for programs.
-    pub code: &'static str,
-    /// One sentence that says what to do; it never repeats the value.
-    pub message: String,
-}
-
-impl Fault {
-    /// A fault of the field at that path.
-    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Fault {
-        Fault {
-            field: field.into(),
-            code,
-            message: message.into(),
-        }
-    }
 }
 
 impl LinkRequest {

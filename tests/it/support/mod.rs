@@ -1,6 +1,7 @@
 //! The service as tests have it, and helpers that speak of links, webhooks and users.
 
 pub mod browser;
+pub mod conforms;
 pub mod disk;
 pub mod load;
 pub mod process;
@@ -261,13 +262,18 @@ impl TestApp {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
+    /// Sends it, and checks that the answer is one that the OpenAPI document tells of.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
-        Answer {
+        let request = request.build().unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.http.execute(request).await.unwrap();
+        let answer = Answer {
             status: response.status(),
             headers: response.headers().clone(),
             text: response.text().await.unwrap(),
-        }
+        };
+        conforms::check(&method, &path, &answer);
+        answer
     }
 
     /// GET in the name of a partner.
