@@ -261,7 +261,9 @@ async fn start(well: &TestApp, status: &str) -> Answer {
         status => {
             let refused = if status == "502" { 401 } else { 500 };
             let app = TestApp::new().await;
-            app.capa_answers(refused, "{}").await;
+            app.capa.reset().await;
+            let answer = Mock::given(any()).respond_with(ResponseTemplate::new(refused));
+            answer.mount(&app.capa).await;
             app.ask_for_link(ACME, &json!({"userId": "u1", "country": "DO"}))
                 .await;
             open(&app, "u1").await
