@@ -222,8 +222,20 @@ async fn what_is_no_request_for_a_stream_is_refused() {
     assert_eq!(ask(&[key], &query).await, refused(400, "invalid_query"));
 }
 
+/// As many streams as acme may have open, each after the first event.
+pub async fn all_streams(app: &TestApp) -> Vec<Wire> {
+    let mut streams = Vec::new();
+    for _ in 0..200 {
+        let mut wire = Wire::to(&app.url).await;
+        wire.say(&listening(1)).await;
+        assert!(wire.head().await.starts_with("HTTP/1.1 200 "));
+        streams.push(wire);
+    }
+    streams
+}
+
 /// A request of acme for the events after that one.
-pub fn listening(seen: i64) -> String {
+fn listening(seen: i64) -> String {
     format!(
         "GET {PATH} HTTP/1.1\r\nhost: kyc\r\npartner-api-key: {}\r\nlast-event-id: {seen}\r\n\r\n",
         ACME.key
@@ -234,13 +246,7 @@ pub fn listening(seen: i64) -> String {
 async fn two_hundred_streams_may_be_open_and_one_more_is_refused() {
     let app = TestApp::new().await;
     app.pending("u1").await;
-    let mut streams = Vec::new();
-    for _ in 0..200 {
-        let mut wire = Wire::to(&app.url).await;
-        wire.say(&listening(1)).await;
-        assert!(wire.head().await.starts_with("HTTP/1.1 200 "));
-        streams.push(wire);
-    }
+    let mut streams = all_streams(&app).await;
     let mut more = Wire::to(&app.url).await;
     let refused = more.ask(&listening(1)).await;
     assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");

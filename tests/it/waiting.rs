@@ -6,7 +6,7 @@ use futures_util::future::{join, join_all, select_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::events::listening;
+use crate::events::all_streams;
 use crate::support::service::Service;
 use crate::support::store::populate;
 use crate::support::wire::Wire;
@@ -136,13 +136,7 @@ async fn two_thousand_may_wait_beside_two_hundred_streams_and_leave_all_others_f
     let app = TestApp::new().await;
     app.pending("u1").await;
     app.pending_of(OTHER, "u1").await;
-    let mut streams = Vec::new();
-    for _ in 0..200 {
-        let mut wire = Wire::to(&app.url).await;
-        wire.say(&listening(1)).await;
-        assert!(wire.head().await.starts_with("HTTP/1.1 200 "));
-        streams.push(wire);
-    }
+    let streams = all_streams(&app).await;
     let mut wires = Vec::new();
     for _ in 0..2001 {
         let mut wire = Wire::to(&app.url).await;
