@@ -98,8 +98,8 @@ pub async fn list(
 #[into_params(parameter_in = Query)]
 pub struct OneParameters {
     /// The provider is asked first, unless it has confirmed the status within so many seconds.
-    #[param(example = 60)]
-    max_age: Option<u64>,
+    #[param(format = Int64, maximum = 4_294_967_295u32, example = 60)]
+    max_age: Option<u32>,
     /// The answer is held for so many seconds, or until the user is another than `If-None-Match` names.
     #[param(minimum = 0, maximum = 60, example = 60)]
     wait: Option<u64>,
@@ -128,7 +128,10 @@ pub async fn one(
                 "maxAge needs the provider, and webhooks.confirm is never.",
             ));
         }
-        let since = caller.clock.now().minus(Duration::from_secs(seconds));
+        let since = caller
+            .clock
+            .now()
+            .minus(Duration::from_secs(seconds.into()));
         reconcile::now(&caller, caller.place(), &user, since).await?;
         user = find(&caller, &user_id).await?;
     }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use utoipa::openapi::example::Example;
 use utoipa::openapi::path::{HttpMethod, Operation as Documented, Parameter, ParameterIn};
 use utoipa::openapi::request_body::RequestBody;
-use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, Content, Object, Ref, RefOr, Required, Response, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
@@ -17,17 +16,21 @@ use crate::error::Code;
 /// Who calls, and so how it shows who it is and how errors look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
+    /// A partner's backend.
     Partner,
     /// A partner's client that was made for the provider.
     DropIn,
     /// A user, in a browser.
     Person,
+    /// The provider, with a signature.
     Provider,
+    /// An admin.
     Admin,
+    /// Anybody: no key is asked for.
     Nobody,
 }
 
-/// The headers by which callers show who they are.
+/// The names of the ways in which callers show who they are.
 pub const PARTNER_KEY: &str = "partner-api-key";
 pub const ADMIN_KEY: &str = "admin-key";
 pub const SIGNATURE: &str = "capa-signature";
@@ -62,8 +65,11 @@ impl Caller {
 
 /// One row of the table.
 pub struct Operation {
+    /// Its one method; `HEAD` goes without saying.
     pub method: HttpMethod,
+    /// Its path, as in `routes.rs`.
     pub path: &'static str,
+    /// Who may call it.
     pub caller: Caller,
     /// The errors that not every operation of such a caller has.
     pub codes: Vec<Code>,
@@ -78,10 +84,12 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// One that reads, with an id for programs and a summary for people.
     pub fn get(path: &'static str, id: &str, caller: Caller, summary: &str) -> Operation {
         Operation::new(HttpMethod::Get, path, id, caller, summary)
     }
 
+    /// The same for one that does something.
     pub fn post(path: &'static str, id: &str, caller: Caller, summary: &str) -> Operation {
         Operation::new(HttpMethod::Post, path, id, caller, summary)
     }
@@ -167,10 +175,9 @@ impl Operation {
         self.takes_schema(Ref::from_schema_name(name).into(), examples)
     }
 
-    /// Takes any JSON.
+    /// Takes any JSON object.
     pub fn takes_any(self, examples: &[(&str, Value)]) -> Operation {
-        let any = Object::with_type(SchemaType::AnyValue);
-        self.takes_schema(RefOr::T(any.into()), examples)
+        self.takes_schema(RefOr::T(Object::new().into()), examples)
     }
 
     fn takes_schema(mut self, schema: RefOr<Schema>, examples: &[(&str, Value)]) -> Operation {
@@ -194,6 +201,7 @@ impl Operation {
         self
     }
 
+    /// Whether it takes a body.
     pub fn has_body(&self) -> bool {
         self.documented.request_body.is_some()
     }
