@@ -54,7 +54,7 @@ async function verify(userId, country) {
   const headers = { "content-type": "application/json", "idempotency-key": randomUUID() };
   const body = JSON.stringify({ userId, country });
   let { document: user, etag } = await ask("/v1/kyc/links", { method: "POST", headers, body });
-  console.log(`kycLink: ${user.kycLink}`);
+  console.log(`startUrl: ${user.startUrl}`);
   while (!user.final) {
     // Answered as soon as something has changed since the version that is known, or with 304 after a minute.
     const path = `/v1/kyc/users/${encodeURIComponent(userId)}?wait=60`;

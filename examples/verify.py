@@ -51,7 +51,7 @@ def verify(user_id, country):
     # The same key for every try, so that no try makes a second link.
     headers = {"content-type": "application/json", "idempotency-key": str(uuid.uuid4())}
     user, etag = ask("/v1/kyc/links", headers, {"userId": user_id, "country": country})
-    print(f"kycLink: {user['kycLink']}", flush=True)
+    print(f"startUrl: {user['startUrl']}", flush=True)
     while not user["final"]:
         # Answered as soon as something has changed since the version that is known, or with 304 after a minute.
         path = f"/v1/kyc/users/{quote(user_id, safe='')}?wait=60"

@@ -31,7 +31,7 @@ async fn verify(user_id: &str, country: &str) -> Result<i32, Box<dyn std::error:
     let mut next = client.post(format!("{url}/links")).json(&body);
     next = next.header("idempotency-key", try_key);
     let until = Instant::now() + Duration::from_secs(30 * 60);
-    let (mut failure, mut says) = ("it took too long".to_owned(), "kycLink");
+    let (mut failure, mut says) = ("it took too long".to_owned(), "startUrl");
     while Instant::now() < until {
         let pause = match once(next.try_clone().ok_or("it cannot be sent again")?).await {
             Ok((304, ..)) => continue,

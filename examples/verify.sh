@@ -50,7 +50,7 @@ ask() {
 # The same key for every try, so that no try makes a second link.
 ask "$url/v1/kyc/links" -H 'content-type: application/json' -H "idempotency-key: verify-$user-$$-$give_up_at" \
   -d "{\"userId\":\"$user\",\"country\":\"$country\"}"
-echo "kycLink: $(field kycLink)"
+echo "startUrl: $(field startUrl)"
 
 until grep -q '"final":true' "$tmp/body"; do
   # Answered as soon as something has changed since the version that is known, or with 304 after a minute.

@@ -193,7 +193,7 @@ fn already_verified(in_doubt: bool) -> Error {
     let detail = if in_doubt {
         "The user was verified and news against it waits for confirmation. Wait for the status, or insist with forceNew."
     } else {
-        "The user needs no link. To verify again anyway, insist with forceNew."
+        "The user needs no link. To verify again anyway, insist with forceNew: the user is pending from then on."
     };
     Error::new(Code::AlreadyVerified, detail)
 }

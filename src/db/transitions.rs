@@ -78,8 +78,9 @@ pub fn register(conn: &mut Conn, new: &users::NewUser<'_>, now: Timestamp) -> Qu
     Ok(user)
 }
 
-/// Moves a user to the state `after`, and writes down the transition if readers see another status or attempt. What they
-/// do not see, as a doubt that is nobody's but ours, makes no new version.
+/// Moves a user to the state `after`, and writes down the transition if readers see another status or attempt.
+///
+/// What else they see of it makes a new version, and what they do not see, as a doubt that is nobody's but ours, makes none.
 pub fn record(
     conn: &mut Conn,
     user: &User,
@@ -112,6 +113,11 @@ pub fn record(
         moved.decided_at = None;
     }
     if !opened && after.shown() == before.shown() {
+        let seen = after.needs_confirmation() != before.needs_confirmation()
+            || moved.kyc_link != user.kyc_link;
+        if seen {
+            return touch(conn, user, moved, now);
+        }
         users::update(conn, user.version, &moved)?;
         return Ok(moved);
     }

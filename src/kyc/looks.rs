@@ -327,13 +327,18 @@ fn explicit(state: State, after: &mut Looks, verdict: Status, moment: Moment) ->
     } else if after.hint.is_none_or(|hint| hint == verdict) {
         after.conflict = false;
     }
-    let otherwise = |said: Option<Status>| said.is_some_and(|said| said != verdict);
+    // That everything was handed in contradicts no verdict.
+    let otherwise = |said: Option<Status>| {
+        said.is_some_and(|said| said != verdict && said != Status::Submitted)
+    };
     // A doubt may be older than the last hint: then agreeing with the doubt alone is agreeing with old news.
     let contradicted = otherwise(state.held) || otherwise(after.hint);
     if verdict == Status::Verified && (!moment.fresh || (contradicted && !moment.late)) {
         return (state, false);
     }
-    let held = state.held.filter(|held| *held != verdict && !moment.late);
+    let held = state
+        .held
+        .filter(|held| otherwise(Some(*held)) && !moment.late);
     let moved = State {
         status: verdict,
         held,

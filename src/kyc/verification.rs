@@ -160,11 +160,12 @@ fn hold(state: State, target: Status) -> (State, Outcome) {
     (held, Outcome::Held)
 }
 
-/// A doubt that says the same is settled by this; any other goes on.
+/// A doubt that says the same is settled by this, and one that goes less far is passed by; any other goes on.
 fn apply(state: State, target: Status) -> (State, Outcome) {
+    let goes_on = |held: &Status| *held != target && held.rank() >= target.rank();
     let moved = State {
         status: target,
-        held: state.held.filter(|held| *held != target),
+        held: state.held.filter(goes_on),
         ..state
     };
     (moved, Outcome::Applied)
@@ -331,6 +332,26 @@ mod tests {
         );
         assert_eq!(doubted, state(Verified, Some(Rejected)));
         assert_eq!(doubted.shown(), InReview);
+    }
+
+    #[test]
+    fn a_doubt_that_goes_less_far_is_passed_by() {
+        for (held, target, left) in [
+            (Submitted, InReview, None),
+            (Submitted, Verified, None),
+            (InReview, Verified, None),
+            (InReview, Rejected, None),
+            (InReview, Submitted, Some(InReview)),
+            (Verified, InReview, Some(Verified)),
+            (Rejected, Submitted, Some(Rejected)),
+        ] {
+            let (after, outcome) = fold(
+                state(Pending, Some(held)),
+                fresh(target),
+                Confirm::OnConflict,
+            );
+            assert_eq!((after, outcome), (state(target, left), Applied));
+        }
     }
 
     #[test]

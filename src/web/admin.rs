@@ -49,10 +49,8 @@ impl From<User> for PartnersUser {
 #[into_params(parameter_in = Query)]
 pub struct UsersParameters {
     /// Only users of that partner.
-    #[param(example = "acme")]
     partner: Option<String>,
     /// Only users one of whose ids begins so.
-    #[param(example = "customer-")]
     q: Option<String>,
     /// Only users who wait for a person, for that reason.
     #[param(value_type = Option<Attention>)]
@@ -61,15 +59,13 @@ pub struct UsersParameters {
     #[param(value_type = Option<Status>)]
     status: Option<String>,
     /// Only users of that country.
-    #[param(example = "MX")]
     country: Option<String>,
     /// Only users with that id of a partner's.
-    #[param(example = "customer-42")]
     external_user_id: Option<String>,
     /// Only users about whom bad news waits for confirmation, or only those about whom none does.
     needs_confirmation: Option<bool>,
     /// Only users who have changed since then; RFC 3339 with any offset.
-    #[param(format = DateTime, example = "2026-11-23T00:00:00Z")]
+    #[param(format = DateTime)]
     updated_since: Option<String>,
     /// How many users the page has at most.
     #[param(minimum = 1, maximum = 500, default = 50)]
@@ -360,10 +356,9 @@ pub struct DeliveriesParameters {
     #[param(value_type = Option<Outcome>)]
     outcome: Option<String>,
     /// Only deliveries to that partner's address.
-    #[param(example = "acme")]
     partner: Option<String>,
     /// Only deliveries that came since then; RFC 3339 with any offset.
-    #[param(format = DateTime, example = "2026-11-23T00:00:00Z")]
+    #[param(format = DateTime)]
     since: Option<String>,
     /// How many deliveries the page has at most.
     #[param(minimum = 1, maximum = 500, default = 50)]

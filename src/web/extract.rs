@@ -4,6 +4,7 @@
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
+use actix_web::error::QueryPayloadError;
 use actix_web::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
 };
@@ -264,6 +265,10 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(match web::Query::<T>::from_query(request.query_string()) {
             Ok(query) => Ok(Query(query.into_inner())),
+            Err(QueryPayloadError::Deserialize(error)) => Err(Error::new(
+                Code::InvalidQuery,
+                format!("The query cannot be taken: {error}."),
+            )),
             Err(error) => Err(Error::new(Code::InvalidQuery, error.to_string())),
         })
     }

@@ -69,7 +69,10 @@ pub fn routes(config: &mut ServiceConfig) {
 }
 
 async fn nothing_here() -> Result<&'static str, Error> {
-    Err(Error::new(Code::NotFound, "No route has this path."))
+    Err(Error::new(
+        Code::NotFound,
+        "No route has this path. GET /docs shows those that there are.",
+    ))
 }
 
 fn get<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory

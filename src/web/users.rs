@@ -39,15 +39,13 @@ pub struct ListParameters {
     #[param(value_type = Option<Status>)]
     status: Option<String>,
     /// Only users of that country.
-    #[param(example = "MX")]
     country: Option<String>,
     /// Only the user with that id of yours.
-    #[param(example = "customer-42")]
     external_user_id: Option<String>,
     /// Only users about whom bad news waits for confirmation, or only those about whom none does.
     needs_confirmation: Option<bool>,
     /// Only users who have changed since then; RFC 3339 with any offset.
-    #[param(format = DateTime, example = "2026-11-23T00:00:00Z")]
+    #[param(format = DateTime)]
     updated_since: Option<String>,
     /// How many users the page has at most.
     #[param(minimum = 1, maximum = 500, default = 50)]
@@ -98,10 +96,10 @@ pub async fn list(
 #[into_params(parameter_in = Query)]
 pub struct OneParameters {
     /// The provider is asked first, unless it has confirmed the status within so many seconds.
-    #[param(format = Int64, maximum = 4_294_967_295u32, example = 60)]
+    #[param(format = Int64, maximum = 4_294_967_295u32)]
     max_age: Option<u32>,
-    /// The answer is held for so many seconds, or until the user is another than `If-None-Match` names.
-    #[param(minimum = 0, maximum = 60, example = 60)]
+    /// The answer is held for so many seconds, or until the user has another version than `If-None-Match` names.
+    #[param(minimum = 0, maximum = 60)]
     wait: Option<u64>,
 }
 

@@ -112,6 +112,9 @@ async fn demo() -> (Process, String, String) {
     (demo, service, sandbox)
 }
 
+/// Where the stub of a service sends its user.
+const START_URL: &str = "https://kyc.example/start/abc";
+
 /// Runs it against the demo until the user has been verified, then rejected, and with wrong use.
 async fn plays(example: Example) {
     let Some(example) = example.found() else {
@@ -127,11 +130,11 @@ async fn plays(example: Example) {
         let link = client
             .until(async |client| {
                 let said = client.stdout();
-                let link = said.lines().next()?.strip_prefix("kycLink: ")?;
+                let link = said.lines().next()?.strip_prefix("startUrl: ")?;
                 said.contains('\n').then(|| link.to_owned())
             })
             .await;
-        assert!(link.starts_with(&sandbox), "{link}");
+        assert!(link.starts_with(&format!("{service}/start/")), "{link}");
         let click = format!("{sandbox}/sandbox/users/{user}/{verdict}");
         assert_eq!(http().post(click).send().await.unwrap().status(), 200);
         let ended = client.exit_status().await;
@@ -184,8 +187,8 @@ async fn is_patient(example: Example) {
         answer.set_body_raw(problem, "application/problem+json")
     };
     let user = |status: &str, decided: bool, tag: &str| {
-        let link = (!decided).then_some("https://provider.example/session/abc");
-        let user = json!({"userId": "u1", "status": status, "final": decided, "kycLink": link});
+        let user =
+            json!({"userId": "u1", "status": status, "final": decided, "startUrl": START_URL});
         ResponseTemplate::new(200)
             .insert_header("etag", tag)
             .set_body_json(user)
@@ -213,7 +216,7 @@ async fn is_patient(example: Example) {
     );
     let said = client.stdout();
     let expected = [
-        "kycLink: https://provider.example/session/abc",
+        &format!("startUrl: {START_URL}"),
         "status: submitted",
         "status: verified",
     ];

@@ -250,6 +250,55 @@ async fn the_version_grows_by_one_with_each_visible_change_and_never_otherwise()
 }
 
 #[actix_web::test]
+async fn a_doubt_that_shows_in_nothing_but_needs_confirmation_makes_a_version_too() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver(REJECTED, "u1").await;
+    link(&app, "u1").await;
+    deliver_all(&app, &[REVIEW, REJECTED], "u1").await;
+    assert_eq!(read(&app, "u1").await, "2 in_review link, held back");
+    let before = app.user("u1").await;
+    app.deliver(VERIFIED, "u1").await;
+    let after = app.user("u1").await;
+    assert_eq!(told(&after), "2 in_review doubted");
+    let version = |user: &Value| user["version"].as_i64().unwrap();
+    assert_eq!(version(&after), version(&before) + 1);
+}
+
+#[actix_web::test]
+async fn who_passes_at_the_second_attempt_is_verified_at_once() {
+    for events in [&[CREATED, VERIFIED][..], &[CREATED, REVIEW, VERIFIED]] {
+        let app = TestApp::new().await;
+        app.pending("u1").await;
+        app.truth.says("u1", "DECLINED", "s1");
+        deliver_all(&app, &[CREATED, REVIEW, REJECTED], "u1").await;
+        app.look().await;
+        link(&app, "u1").await;
+        deliver_all(&app, events, "u1").await;
+        assert_eq!(app.outcomes().await.last().unwrap().0, "applied");
+        assert_eq!(read(&app, "u1").await, "2 verified final decided");
+        app.truth.says("u1", "APPROVED", "s2");
+        app.look().await;
+        assert_eq!(read(&app, "u1").await, "2 verified final decided");
+    }
+}
+
+#[actix_web::test]
+async fn that_the_second_attempt_was_handed_in_keeps_no_verdict_of_the_provider_waiting() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.truth.says("u1", "DECLINED", "s1");
+    deliver_all(&app, &[CREATED, REJECTED], "u1").await;
+    app.look().await;
+    link(&app, "u1").await;
+    app.deliver(CREATED, "u1").await;
+    assert_eq!(read(&app, "u1").await, "2 pending link, held back");
+    app.truth.says("u1", "APPROVED", "s2");
+    app.look().await;
+    assert_eq!(read(&app, "u1").await, "2 verified final decided");
+}
+
+#[actix_web::test]
 async fn a_rejected_user_gets_the_next_attempt() {
     let app = TestApp::new().await;
     app.pending("u1").await;

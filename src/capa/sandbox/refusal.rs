@@ -129,7 +129,7 @@ impl Refusal {
         Self::new(
             StatusCode::NOT_FOUND,
             "NOT_FOUND",
-            "The sandbox has no such page",
+            "The sandbox has no such page; a user has one once a link was asked for",
         )
     }
 

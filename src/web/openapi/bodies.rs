@@ -21,7 +21,8 @@ use crate::kyc::status::Status;
 )]
 #[expect(dead_code, reason = "only its schema is used")]
 pub struct LinkRequest {
-    /// The provider's id of the person.
+    /// The provider's id of the person, which it gave when the person was created there (`POST /api/partner/v2/users`). The
+    /// demo takes any.
     #[schema(
         max_length = 128,
         pattern = r"^\.*[A-Za-z0-9_~:@-][A-Za-z0-9._~:@-]*$",
@@ -47,7 +48,8 @@ pub struct LinkRequest {
     )]
     partner_redirect_uri: Option<String>,
     personal_info: Option<PersonalInfo>,
-    /// Whether to make a new link although one is open, or the user is verified.
+    /// Whether to make a new link although one is open, or the user is verified. A verified user is `pending` from then on,
+    /// until the new attempt is decided.
     #[schema(default = false, examples(false))]
     force_new: Option<bool>,
 }

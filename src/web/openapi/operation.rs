@@ -144,8 +144,8 @@ impl Operation {
         self
     }
 
-    /// Takes a header.
-    pub fn header(mut self, name: &str, meaning: &str, pattern: &str, example: &str) -> Operation {
+    /// Takes a header. It has no example, because the page of the document would send that unasked.
+    pub fn header(mut self, name: &str, meaning: &str, pattern: &str) -> Operation {
         let schema = Object::builder()
             .schema_type(Type::String)
             .pattern(Some(pattern));
@@ -155,7 +155,6 @@ impl Operation {
             .required(Required::False)
             .description(Some(meaning))
             .schema(Some(schema))
-            .example(Some(json!(example)))
             .build();
         self.documented
             .parameters

@@ -65,16 +65,15 @@ fn partners() -> Vec<Operation> {
             .says(
                 "Registers the user as `pending`, then asks the provider for a link. While the link is open and young, the \
                  same one comes back, however often and by how many callers at once it is asked for. After a rejection the \
-                 next link opens another attempt; a verified user needs `forceNew`. If the provider fails, the user stays \
-                 registered: ask again.",
+                 next link opens another attempt. A verified user gets one only with `forceNew`, and is `pending` from then on. \
+                 If the provider fails, the user stays registered: ask again.",
             )
             .replays()
             .header(
                 "Idempotency-Key",
-                "A text of your choice, a new one for each request. The same request again within 24 hours gets the same answer and \
+                "A text of your choice, a new one for each request, such as a UUID. The same request again within 24 hours gets the same answer and \
                  does nothing, even with `forceNew`. What says to come again (429, 5xx) is not kept: send the same key again.",
                 "^[!-~]{1,255}$",
-                "5f0c6b1e-3d0c-4a53-9a0f-5a1f6f0e9b7d",
             )
             .takes::<LinkRequest>(&[
                 ("the least", json!({"userId": "customer-42", "country": "DO"})),
@@ -100,14 +99,14 @@ fn partners() -> Vec<Operation> {
         Operation::get("/v1/kyc/users/{userId}", "getUser", Partner, "Ask where a user stands")
             .says(
                 "Go by `status`: it never says `verified` while there is doubt. Do not ask again and again: send the `ETag` \
-                 back as `If-None-Match` with `wait=60`, and the answer is held until the user changes.",
+                 back as `If-None-Match` with `wait=60`, and the answer is held until the user changes. Do so with each new \
+                 `ETag` until `final` is true.",
             )
             .query::<OneParameters>()
             .header(
                 "If-None-Match",
-                "The `ETag` of the version that you have.",
+                "The `ETag` of the version that you have, with its quotation marks: `\"1.3\"`.",
                 r#"^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$"#,
-                "\"1.3\"",
             )
             .answers::<LinkedUserDocument>(200, "The user, with the link while it is open.", &["ETag"])
             .answers_nothing(304, "The user is as you have it.", &["ETag"])
@@ -121,7 +120,7 @@ fn partners() -> Vec<Operation> {
         Operation::get("/v1/kyc/users/{userId}/button", "getButton", Partner, "Get a button for your own page")
             .says(
                 "A link with the class `kyc-tracker-button` to the user's `startUrl`, in English or Spanish by `Accept-Language`. It \
-                 has no style of its own.",
+                 has no style of its own. Once the attempt is decided it leads to a page that says how it ended.",
             )
             .shows(200, "The button.", &[])
             .refuses(READS)
@@ -137,7 +136,6 @@ fn partners() -> Vec<Operation> {
                 "Last-Event-ID",
                 "The number of the last event that you have seen.",
                 "^(0|[1-9][0-9]*)$",
-                "0",
             )
             .speaks_of::<EventDocument>()
             .answers_content(200, "The stream.", &[], "text/event-stream", stream())
@@ -148,8 +146,7 @@ fn partners() -> Vec<Operation> {
 
 fn mexican() -> Value {
     json!({
-        "userId": "2da954cd-2fda-49c2-ad77-6208c5ab71d6",
-        "externalUserId": "customer-43",
+        "userId": "customer-43",
         "country": "MX",
         "partnerRedirectUri": "https://partner.example/done",
         "personalInfo": {
@@ -195,8 +192,9 @@ fn drop_in() -> Vec<Operation> {
         .refuses(LOOKS),
         Operation::post("/api/partner/v2/users", "createUserAsProvider", DropIn, "Create a user as at Capa")
             .says(
-                "Passed on as it is, and so is the answer. It teaches us which `externalUserId` belongs to which `userId`; \
-                 nothing else of it is kept.",
+                "Passed on as it is, and so is the answer, which has the `userId` to ask for a link with. It teaches us which \
+                 `externalUserId` belongs to that `userId`; nothing else of it is kept. What the provider wants to know of a \
+                 person is in its own documentation.",
             )
             .takes_any(&[(
                 "a person",
