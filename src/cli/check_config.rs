@@ -77,7 +77,7 @@ mod tests {
             summary.contains("partners  1 (API keys: 1, webhook secrets: 1)\nadmins    0\n"),
             "{summary}"
         );
-        assert_eq!(summary.matches("\nwarning: ").count(), 2, "{summary}");
+        assert_eq!(summary.matches("\nwarning: ").count(), 3, "{summary}");
         assert!(
             !summary.contains("capa_key") && !summary.contains(&hash[10..]),
             "{summary}"

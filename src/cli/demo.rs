@@ -81,17 +81,17 @@ fn greeting(stage: &Stage, database: &Path) -> String {
 Everything is on this machine and nothing is real. Stop it with Ctrl-C.
 
 1. Ask for a link. The user is pending:
-   curl -s {tracker}/v1/kyc/links -H 'partner-api-key: {PARTNER_KEY}' -H 'content-type: application/json' -d '{{"userId":"customer-42","country":"DO"}}'
+   curl -sw '\n' {tracker}/v1/kyc/links -H 'partner-api-key: {PARTNER_KEY}' -H 'content-type: application/json' -d '{{"userId":"customer-42","country":"DO"}}'
 2. Be the user: open the startUrl in a browser and click Verify, or:
-   curl -s -X POST {provider}/sandbox/users/customer-42/verify
+   curl -sw '\n' -X POST {provider}/sandbox/users/customer-42/verify
 3. Ask where the user stands. The webhook has made it verified:
-   curl -s {tracker}/v1/kyc/users/customer-42 -H 'partner-api-key: {PARTNER_KEY}'
+   curl -sw '\n' {tracker}/v1/kyc/users/customer-42 -H 'partner-api-key: {PARTNER_KEY}'
 
 What happened, and the same as an admin:
-   curl -s {tracker}/v1/kyc/users/customer-42/history -H 'partner-api-key: {PARTNER_KEY}'
-   curl -s {tracker}/v1/admin/deliveries -H 'authorization: Bearer {admin}'
+   curl -sw '\n' {tracker}/v1/kyc/users/customer-42/history -H 'partner-api-key: {PARTNER_KEY}'
+   curl -sw '\n' {tracker}/v1/admin/deliveries -H 'authorization: Bearer {admin}'
 Let the provider fail (error_500, slow, lag, drop, duplicate, reorder, delay, corrupt, …, none):
-   curl -s {provider}/sandbox/faults -H 'content-type: application/json' -d '{{"mode":"error_500","count":1}}'
+   curl -sw '\n' {provider}/sandbox/faults -H 'content-type: application/json' -d '{{"mode":"error_500","count":1}}'
 
 Partner API key  {PARTNER_KEY}
 Admin key        {admin}

@@ -22,6 +22,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::kyc::loopback::is_loopback;
 use crate::kyc::verification::Confirm;
 
 /// The commented defaults, as text; also what a user reads to learn the settings.
@@ -198,6 +199,10 @@ impl Config {
     /// What is allowed but probably not meant; one sentence each, without secrets.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.load_warnings.clone();
+        if is_loopback(&self.server.public_url) && !is_loopback(&self.provider.base_url) {
+            let only_here = "leads to this machine only, and so does every startUrl";
+            warnings.push(format!("server.public_url: {only_here}"));
+        }
         for (number, partner) in self.partners.iter().enumerate() {
             for (place, secret) in partner.webhook_secrets.iter().enumerate() {
                 let key = format!("partners[{number}].webhook_secrets[{place}]");

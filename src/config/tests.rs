@@ -78,7 +78,8 @@ confirm = "on_conflict"
     );
     assert_eq!(config.admins[0].api_key.as_setting(), HASH_B);
     assert_eq!(config.webhooks.confirm, Confirm::OnConflict);
-    assert!(config.warnings().is_empty(), "{:?}", config.warnings());
+    let only_here = "server.public_url: leads to this machine only, and so does every startUrl";
+    assert_eq!(config.warnings(), [only_here]);
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn every_secret_can_come_from_a_file() {
     assert_eq!(config.partners[0].api_keys[0].as_setting(), HASH_A);
     assert_eq!(config.admins[0].api_key.as_setting(), HASH_B);
     let warnings = config.warnings();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
         warnings[0].starts_with("admins[0].api_key_file: "),
         "{warnings:?}"
@@ -219,7 +220,8 @@ fn what_is_allowed_but_odd_is_warned_about() {
         "\"demo_0123456789abcdef0123\"",
         "\"capa_key_bench_0123456789abcdef\", \"0123456789abcdef\"",
     );
-    let warnings = load(&text, &[]).unwrap().warnings();
+    let outside = [("KYC__SERVER__PUBLIC_URL", "https://kyc.example")];
+    let warnings = load(&text, &outside).unwrap().warnings();
     assert_eq!(warnings.len(), 2);
     assert!(
         warnings[0].starts_with("partners[0].webhook_secrets[1]: is the same as provider_api_key")
