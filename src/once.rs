@@ -83,26 +83,26 @@ impl Once {
         kept_answers::keep(conn, name, &kept, now, now.minus(KEPT_FOR))
     }
 
-    /// The answer that is kept, and whether it is to this body.
-    fn find(&self, conn: &mut Conn, now: Timestamp) -> QueryResult<Option<Result<Kept, Error>>> {
+    /// The answer that is kept, if one is; an error where it is to another body.
+    fn find(&self, conn: &mut Conn, now: Timestamp) -> QueryResult<Result<Option<Kept>, Error>> {
         let since = now.minus(KEPT_FOR);
         let Some(found) = kept_answers::find(conn, &self.partner, &self.name, since)? else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
         if found.body_mac != self.body_mac {
-            return Ok(Some(Err(Error::new(
+            return Ok(Err(Error::new(
                 Code::IdempotencyKeyReused,
                 "This Idempotency-Key was sent with another body within the last day. Take a new key for a new request.",
-            ))));
+            )));
         }
         // One that cannot be read was kept by a version that wrote it otherwise.
         let Ok(mut kept) = serde_json::from_str(&found.answer) else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
         if let Kept::Issued { user, .. } = &mut kept {
             user.kyc_link = live_link(conn, user)?;
         }
-        Ok(Some(Ok(kept)))
+        Ok(Ok(Some(kept)))
     }
 }
 
@@ -133,7 +133,7 @@ pub async fn link_for(
     };
     let (wanted, now) = (once.clone(), app.clock.now());
     let found = app.db.fetch(move |conn| wanted.find(conn, now)).await?;
-    match found.transpose()? {
+    match found? {
         None => {
             let issued = issue::link_for(app, partner, request, Some(&once)).await?;
             Ok((issued, false))
