@@ -107,18 +107,7 @@ async fn walk(reader: Reader, button: &str, (choice, status): (&str, &str), head
 
 #[actix_web::test]
 async fn the_button_leads_to_the_provider_and_afterwards_to_how_it_ended() {
-    let reader = Reader {
-        languages: "en-US,en",
-        scripts: true,
-    };
-    let choice = ("Verify", "verified");
-    walk(
-        reader,
-        "Verify your identity",
-        choice,
-        "Your identity is verified",
-    )
-    .await;
+    walk_in_english(true).await;
 }
 
 #[actix_web::test]
@@ -133,16 +122,14 @@ async fn the_same_in_spanish() {
 
 #[actix_web::test]
 async fn the_same_without_scripts() {
+    walk_in_english(false).await;
+}
+
+async fn walk_in_english(scripts: bool) {
     let reader = Reader {
         languages: "en-US,en",
-        scripts: false,
+        scripts,
     };
-    let choice = ("Verify", "verified");
-    walk(
-        reader,
-        "Verify your identity",
-        choice,
-        "Your identity is verified",
-    )
-    .await;
+    let (button, heading) = ("Verify your identity", "Your identity is verified");
+    walk(reader, button, ("Verify", "verified"), heading).await;
 }

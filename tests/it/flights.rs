@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use wiremock::matchers::{method, path};
-use wiremock::{Mock, ResponseTemplate};
 
-use crate::support::{ACME, Answer, LINK, LINK_PATH, OTHER, TestApp};
+use crate::support::{ACME, Answer, LINK, OTHER, TestApp};
 
 /// The answers to so many requests for a link at the same time, by status.
 async fn at_once(app: &TestApp, body: &Value, count: usize) -> BTreeMap<u16, Vec<Answer>> {
@@ -23,26 +21,14 @@ async fn at_once(app: &TestApp, body: &Value, count: usize) -> BTreeMap<u16, Vec
     by_status
 }
 
-/// The provider takes its time, so that all who ask meanwhile have asked before it answers.
-async fn capa_is_slow(app: &TestApp, status: u16, body: Value) {
-    app.capa.reset().await;
-    let answer = ResponseTemplate::new(status)
-        .set_body_json(body)
-        .set_delay(Duration::from_secs(1));
-    let link = Mock::given(method("POST")).and(path(LINK_PATH));
-    link.respond_with(answer).mount(&app.capa).await;
-    app.truth.mount(&app.capa).await;
-}
+/// So that all who ask meanwhile have asked before the provider answers.
+const SLOW: Duration = Duration::from_secs(1);
 
 #[actix_web::test]
 async fn any_number_of_requests_for_one_user_at_the_same_time_make_one_call() {
     let app = TestApp::new().await;
-    capa_is_slow(
-        &app,
-        201,
-        json!({"status": "ok", "data": {"kycLink": LINK}}),
-    )
-    .await;
+    let link = json!({"status": "ok", "data": {"kycLink": LINK}});
+    app.capa_is_slow(SLOW, 201, link).await;
     let body = json!({"userId": "u1", "country": "DO"});
     let answers = at_once(&app, &body, 50).await;
     assert_eq!(app.calls().await, 1);
@@ -61,7 +47,8 @@ async fn any_number_of_requests_for_one_user_at_the_same_time_make_one_call() {
 #[actix_web::test]
 async fn all_who_ask_at_the_same_time_are_told_of_the_one_call_that_failed() {
     let app = TestApp::new().await;
-    capa_is_slow(&app, 401, json!({"message": "Unauthorized"})).await;
+    app.capa_is_slow(SLOW, 401, json!({"message": "Unauthorized"}))
+        .await;
     let body = json!({"userId": "u1", "country": "DO"});
     let answers = at_once(&app, &body, 20).await;
     assert_eq!(app.calls().await, 1);
@@ -75,12 +62,8 @@ async fn all_who_ask_at_the_same_time_are_told_of_the_one_call_that_failed() {
 #[actix_web::test]
 async fn who_insists_gets_a_link_of_its_own_and_others_users_do_not_wait() {
     let app = TestApp::new().await;
-    capa_is_slow(
-        &app,
-        201,
-        json!({"status": "ok", "data": {"kycLink": LINK}}),
-    )
-    .await;
+    let link = json!({"status": "ok", "data": {"kycLink": LINK}});
+    app.capa_is_slow(SLOW, 201, link).await;
     let insist = json!({"userId": "u1", "country": "DO", "forceNew": true});
     let plain = json!({"userId": "u1", "country": "DO"});
     let others = app.ask_for_link(OTHER, &plain);

@@ -5,8 +5,6 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Value, json};
-use wiremock::matchers::path;
-use wiremock::{Mock, ResponseTemplate};
 
 use crate::support::{ACME, LINK, LINK_PATH, OTHER, TestApp};
 
@@ -193,13 +191,8 @@ async fn an_external_id_belongs_to_one_user_and_stays() {
 #[actix_web::test]
 async fn the_user_is_pending_before_the_provider_is_asked_and_a_verdict_meanwhile_stands() {
     let app = TestApp::new().await;
-    let slow = ResponseTemplate::new(201)
-        .set_body_json(json!({"data": {"kycLink": LINK}}))
-        .set_delay(Duration::from_secs(1));
-    Mock::given(path(LINK_PATH))
-        .respond_with(slow)
-        .mount(&app.capa)
-        .await;
+    let link = json!({"data": {"kycLink": LINK}});
+    app.capa_is_slow(Duration::from_secs(1), 201, link).await;
     let body = plain("u1");
     let meanwhile = async {
         let asked = async {

@@ -5,10 +5,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use wiremock::matchers::{method, path};
-use wiremock::{Mock, ResponseTemplate};
 
-use crate::support::{ACME, Answer, LINK, LINK_PATH, OTHER, Partner, TestApp};
+use crate::support::{ACME, Answer, LINK, OTHER, Partner, TestApp};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -147,12 +145,9 @@ async fn a_refusal_is_given_again_without_what_the_provider_wrote() {
 #[actix_web::test]
 async fn many_with_one_key_at_the_same_time_make_one_link() {
     let app = TestApp::new().await;
-    app.capa.reset().await;
     let link = json!({"status": "ok", "data": {"kycLink": LINK}});
-    let slow = ResponseTemplate::new(201).set_body_json(link);
-    let slow = slow.set_delay(Duration::from_millis(500));
-    let call = Mock::given(method("POST")).and(path(LINK_PATH));
-    call.respond_with(slow).mount(&app.capa).await;
+    let delay = Duration::from_millis(500);
+    app.capa_is_slow(delay, 201, link).await;
     let body = insist();
     let answers = join_all((0..20).map(|_| ask(&app, ACME, "k1", &body))).await;
     assert_eq!(app.calls().await, 1);

@@ -9,13 +9,11 @@ use futures_util::future::join_all;
 use kyc_tracker::capa::signature::sign;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use wiremock::matchers::method;
-use wiremock::{Mock, ResponseTemplate};
 
 use crate::dropin::USERS;
 use crate::support::conforms::{self, DOCUMENT, validator};
 use crate::support::{ACME, ADMIN_KEY, Answer, TestApp};
-use worlds::{Worlds, well};
+use worlds::{Worlds, gives_any_link, well};
 
 /// What is documented and cannot be provoked, with the reason.
 const NEVER: [(&str, &str); 1] = [(
@@ -240,15 +238,7 @@ fn bodies(path: &str) -> Vec<Value> {
 #[actix_web::test]
 async fn a_body_is_taken_where_its_schema_takes_it_and_no_other_is() {
     let app = well().await;
-    app.capa.reset().await;
-    let link =
-        json!({"status": "ok", "success": true, "data": {"kycLink": "https://kyc.example/s"}});
-    let answer = ResponseTemplate::new(201).set_body_json(link);
-    Mock::given(method("POST"))
-        .respond_with(answer)
-        .mount(&app.capa)
-        .await;
-    app.truth.mount(&app.capa).await;
+    gives_any_link(&app).await;
     let mut counts = [0, 0];
     let paths = DOCUMENT["paths"].as_object().unwrap().keys();
     for path in paths

@@ -252,14 +252,8 @@ async fn what_a_partner_asks_for_at_the_same_time_is_not_taken_back() {
     app.pending("u1").await;
     let page = page_of(&app, "u1").await;
     app.clock.advance(TOO_OLD);
-    app.capa.reset().await;
-    let slow = ResponseTemplate::new(201)
-        .set_body_json(json!({"data": {"kycLink": LINK}}))
-        .set_delay(Duration::from_secs(1));
-    Mock::given(path(LINK_PATH))
-        .respond_with(slow)
-        .mount(&app.capa)
-        .await;
+    let link = json!({"data": {"kycLink": LINK}});
+    app.capa_is_slow(Duration::from_secs(1), 201, link).await;
     Mock::given(path(ASKED))
         .respond_with(fresh())
         .mount(&app.capa)

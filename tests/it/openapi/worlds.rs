@@ -210,13 +210,7 @@ impl Worlds {
             ("/start/{token}", status) => start(well, status).await,
             (path, _) if path.starts_with("/api/partner/") => {
                 let app = TestApp::new().await;
-                let link = json!({"status": "ok", "success": true, "data": {"kycLink": "https://kyc.example/s"}});
-                let answer = ResponseTemplate::new(201).set_body_json(link);
-                Mock::given(method("POST"))
-                    .respond_with(answer)
-                    .mount(&app.capa)
-                    .await;
-                app.truth.mount(&app.capa).await;
+                gives_any_link(&app).await;
                 app.send(good(&app, path, "new")).await
             }
             _ => well.send(request).await,
@@ -269,6 +263,17 @@ async fn start(well: &TestApp, status: &str) -> Answer {
             open(&app, "u1").await
         }
     }
+}
+
+/// The provider gives a link by either of its calls, and in the envelopes of both.
+pub async fn gives_any_link(app: &TestApp) {
+    app.capa.reset().await;
+    let link =
+        json!({"status": "ok", "success": true, "data": {"kycLink": "https://kyc.example/s"}});
+    let answer = ResponseTemplate::new(201).set_body_json(link);
+    let call = Mock::given(method("POST")).respond_with(answer);
+    call.mount(&app.capa).await;
+    app.truth.mount(&app.capa).await;
 }
 
 /// A service with a user of whom the provider knows, one with an open link, and one who is verified.

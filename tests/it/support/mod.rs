@@ -212,6 +212,17 @@ impl TestApp {
         self.capa_answers(201, body.to_string()).await;
     }
 
+    /// The provider takes so long for this answer to the link call, so that others can come meanwhile.
+    pub async fn capa_is_slow(&self, delay: Duration, status: u16, body: Value) {
+        self.capa.reset().await;
+        let answer = ResponseTemplate::new(status)
+            .set_body_json(body)
+            .set_delay(delay);
+        let link = Mock::given(method("POST")).and(path(LINK_PATH));
+        link.respond_with(answer).mount(&self.capa).await;
+        self.truth.mount(&self.capa).await;
+    }
+
     /// How many calls for a link the provider has had since it was told what to answer.
     pub async fn calls(&self) -> usize {
         self.calls_to(LINK_PATH).await
