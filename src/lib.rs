@@ -11,8 +11,8 @@
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
 //! - [`cli`]: one file for each subcommand.
-//! - [`app`], [`keys`], [`start_pages`], [`config`], [`error`], [`clock`], [`bucket`], [`logging`], [`metrics`]: what all
-//!   of them stand on.
+//! - [`app`], [`keys`], [`start_pages`], [`config`], [`error`], [`clock`], [`language`], [`bucket`], [`logging`], [`metrics`]:
+//!   what all of them stand on.
 
 pub mod app;
 pub mod bucket;
@@ -29,6 +29,7 @@ pub mod ingest;
 pub mod issue;
 pub mod keys;
 pub mod kyc;
+pub mod language;
 pub mod learn;
 pub mod logging;
 pub mod metrics;

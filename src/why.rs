@@ -1,4 +1,4 @@
-//! Says in one plain paragraph why a user stands where it stands: what is known and from where, what is waited for, when
+//! Says in one plain paragraph, in either language, why a user stands where it stands: what is known and from where, what is waited for, when
 //! the provider is asked next, and what a person can do.
 
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::db::users::{self, User};
 use crate::db::{Conn, QueryResult};
 use crate::kyc::looks::STALLED;
 use crate::kyc::status::{Source, Status};
+use crate::language::Language;
 
 /// All that the paragraph is made of.
 #[derive(Clone, Debug)]
@@ -28,132 +29,234 @@ pub fn known(conn: &mut Conn, partner: &str, user_id: &str) -> QueryResult<Optio
     let Some(user) = users::find(conn, partner, user_id)? else {
         return Ok(None);
     };
-    let mut came = deliveries::of_user(conn, &user)?;
-    came.sort_by_key(|delivery| delivery.last_received_at);
-    let order = overrides::of_user(conn, &user.id)?.pop();
-    Ok(Some(Known {
-        memory: looks::of(conn, &user.id)?,
-        delivery: came.pop(),
-        order: order.filter(|order| order.attempt == user.attempt && user.overridden),
-        user,
-    }))
+    let memory = looks::of(conn, &user.id)?;
+    let came = deliveries::of_user(conn, &user)?;
+    let orders = overrides::of_user(conn, &user.id)?;
+    Ok(Some(Known::new(&user, &memory, &came, &orders)))
 }
 
 impl Known {
-    /// The paragraph, as of `now`.
-    pub fn explain(&self, now: Timestamp) -> String {
+    /// Puts together what has been read of a user already: all that came for it and all that admins set, both oldest first.
+    pub fn new(user: &User, memory: &Memory, came: &[Delivery], orders: &[Override]) -> Known {
+        let last = came.iter().max_by_key(|delivery| delivery.last_received_at);
+        let order = orders.last();
+        Known {
+            user: user.clone(),
+            memory: memory.clone(),
+            delivery: last.cloned(),
+            order: order
+                .filter(|order| order.attempt == user.attempt && user.overridden)
+                .cloned(),
+        }
+    }
+
+    /// The paragraph, as of `now`. Times in it are RFC 3339, and the interface's own words are as they are in every language.
+    pub fn explain(&self, language: Language, now: Timestamp) -> String {
         let parts = [
-            self.stands(),
-            self.heard(),
-            self.asked(),
-            self.waited_for(),
-            self.next(now),
-            self.advice(),
+            self.stands(language),
+            self.heard(language),
+            self.asked(language),
+            self.waited_for(language),
+            self.next(language, now),
+            self.advice(language).to_owned(),
         ];
         let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         said.join(" ")
     }
 
-    fn stands(&self) -> String {
-        let user = &self.user;
+    fn stands(&self, language: Language) -> String {
+        let (user, shown) = (&self.user, self.user.state().shown());
         let from = match (user.source, &self.order) {
-            (_, Some(order)) => format!(
-                "because {} set it by hand on {}, for this reason: “{}”",
-                order.admin, order.at, order.reason
+            (
+                _,
+                Some(Override {
+                    admin, at, reason, ..
+                }),
+            ) => language.choose(
+                format!("because {admin} set it by hand on {at}, for this reason: “{reason}”"),
+                format!("porque {admin} lo fijó a mano el {at}, por este motivo: “{reason}”"),
             ),
-            (Source::Link, None) => {
-                "because a link was asked for and nothing moved it since".to_owned()
-            }
-            (Source::Webhook, None) => "because a signed webhook said so".to_owned(),
-            (Source::Provider, None) => {
-                "because the provider answered so when it was asked".to_owned()
-            }
-            (Source::Manual, None) => "because it was imported so".to_owned(),
+            (source, None) => because(language, source).to_owned(),
         };
-        let shown = user.state().shown();
-        format!(
-            "In attempt {} the user is {shown} since {}, {from}.",
-            user.attempt, user.updated_at
+        let (attempt, since) = (user.attempt, user.updated_at);
+        language.choose(
+            format!("In attempt {attempt} the user is {shown} since {since}, {from}."),
+            format!(
+                "En el intento {attempt} el usuario figura como {shown} desde el {since}, {from}."
+            ),
         )
     }
 
-    fn heard(&self) -> String {
+    fn heard(&self, language: Language) -> String {
         let Some(delivery) = &self.delivery else {
-            return "No webhook about the user has ever come.".to_owned();
+            let never = language.choose(
+                "No webhook about the user has ever come.",
+                "Nunca ha llegado un webhook sobre el usuario.",
+            );
+            return never.to_owned();
         };
-        let event = delivery.event.as_deref().unwrap_or("an unreadable event");
+        let unreadable = language.choose("an unreadable event", "un evento ilegible");
+        let event = delivery.event.as_deref().unwrap_or(unreadable);
         let again = match delivery.repeats {
             0 => String::new(),
-            times => format!(", for the {}. time", times + 1),
+            more => {
+                let times = more + 1;
+                language.choose(
+                    format!(", for the {times}. time"),
+                    format!(", por {times}.ª vez"),
+                )
+            }
         };
-        format!(
-            "The last webhook was {event} on {}{again}; its outcome was “{}”.",
-            delivery.last_received_at,
-            delivery.outcome.as_str()
+        let (at, outcome) = (delivery.last_received_at, delivery.outcome.as_str());
+        language.choose(
+            format!("The last webhook was {event} on {at}{again}; its outcome was “{outcome}”."),
+            format!("El último webhook fue {event}, el {at}{again}; su resultado fue “{outcome}”."),
         )
     }
 
-    fn asked(&self) -> String {
+    fn asked(&self, language: Language) -> String {
         let memory = &self.memory;
-        let Some(looked_at) = memory.looked_at else {
-            return "The provider has not been asked about the user yet.".to_owned();
+        let Some(at) = memory.looked_at else {
+            let not_yet = language.choose(
+                "The provider has not been asked about the user yet.",
+                "Todavía no se ha consultado al proveedor sobre el usuario.",
+            );
+            return not_yet.to_owned();
         };
         let said = match &memory.provider_word {
-            Some(word) if !word.is_empty() => format!("its last word of this attempt is “{word}”"),
-            _ => "it has given no verdict of this attempt".to_owned(),
+            Some(word) if !word.is_empty() => language.choose(
+                format!("its last word of this attempt is “{word}”"),
+                format!("su última palabra sobre este intento es “{word}”"),
+            ),
+            _ => language
+                .choose(
+                    "it has given no verdict of this attempt",
+                    "no ha dado ningún veredicto sobre este intento",
+                )
+                .to_owned(),
         };
         let failed = match memory.failures {
             0 => String::new(),
-            1 => " That last time brought no usable answer.".to_owned(),
-            times => format!(" The last {times} times brought no usable answer."),
+            1 => language
+                .choose(
+                    " That last time brought no usable answer.",
+                    " Esa última vez no hubo una respuesta utilizable.",
+                )
+                .to_owned(),
+            times => language.choose(
+                format!(" The last {times} times brought no usable answer."),
+                format!(" Las últimas {times} veces no hubo una respuesta utilizable."),
+            ),
         };
-        format!("The provider was last asked on {looked_at}; {said}.{failed}")
+        language.choose(
+            format!("The provider was last asked on {at}; {said}.{failed}"),
+            format!("Se consultó al proveedor por última vez el {at}; {said}.{failed}"),
+        )
     }
 
-    fn waited_for(&self) -> String {
+    fn waited_for(&self, language: Language) -> String {
         let user = &self.user;
         if self.memory.conflict {
-            return "What the provider sent and what it answers disagree, and that did not settle by itself.".to_owned();
+            let conflict = language.choose(
+                "What the provider sent and what it answers disagree, and that did not settle by itself.",
+                "Lo que el proveedor envió y lo que responde no coinciden, y eso no se resolvió por sí solo.",
+            );
+            return conflict.to_owned();
         }
         match (user.held, user.status) {
-            (Some(held), Status::Verified) => format!(
-                "The user was verified, but there is word of {held}: until the provider confirms one or the other it reads in_review."
+            (Some(held), Status::Verified) => language.choose(
+                format!("The user was verified, but there is word of {held}: until the provider confirms one or the other it reads in_review."),
+                format!("El usuario estaba en verified, pero hay noticia de {held}: hasta que el proveedor confirme lo uno o lo otro, figura como in_review."),
             ),
-            (Some(held), _) => {
-                format!("An event that says {held} waits for the provider to confirm it.")
-            }
-            (None, status) if status.is_final() => "Nothing is waited for.".to_owned(),
-            (None, _) => "The provider's verdict is waited for.".to_owned(),
+            (Some(held), _) => language.choose(
+                format!("An event that says {held} waits for the provider to confirm it."),
+                format!("Un evento que dice {held} espera a que el proveedor lo confirme."),
+            ),
+            (None, status) if status.is_final() => language
+                .choose("Nothing is waited for.", "No se espera nada.")
+                .to_owned(),
+            (None, _) => language
+                .choose(
+                    "The provider's verdict is waited for.",
+                    "Se espera el veredicto del proveedor.",
+                )
+                .to_owned(),
         }
     }
 
-    fn next(&self, now: Timestamp) -> String {
+    fn next(&self, language: Language, now: Timestamp) -> String {
         match self.memory.due_at {
-            None => "The provider is never asked, because webhooks.confirm is never.".to_owned(),
-            Some(due) if due <= now => "The next look at the provider is due now.".to_owned(),
-            Some(due) => format!(
-                "The next look at the provider is due in {}.",
-                span(due.since(now))
-            ),
+            None => language
+                .choose(
+                    "The provider is never asked, because webhooks.confirm is never.",
+                    "Nunca se consulta al proveedor, porque webhooks.confirm es never.",
+                )
+                .to_owned(),
+            Some(due) if due <= now => language
+                .choose(
+                    "The next look at the provider is due now.",
+                    "La próxima consulta al proveedor toca ahora.",
+                )
+                .to_owned(),
+            Some(due) => {
+                let span = span(due.since(now));
+                language.choose(
+                    format!("The next look at the provider is due in {span}."),
+                    format!("La próxima consulta al proveedor será dentro de {span}."),
+                )
+            }
         }
     }
 
-    fn advice(&self) -> String {
+    fn advice(&self, language: Language) -> &'static str {
         let user = &self.user;
-        let advice = if self.memory.step == STALLED {
-            "Nothing has been heard for a month: ask the user to try again with a new link, or set the status by hand."
+        if self.memory.step == STALLED {
+            language.choose(
+                "Nothing has been heard for a month: ask the user to try again with a new link, or set the status by hand.",
+                "No se ha sabido nada desde hace un mes: conviene pedir al usuario que lo intente otra vez con un enlace nuevo, o fijar el estado a mano.",
+            )
         } else if self.memory.conflict || user.state().needs_confirmation() {
-            "A person can have the provider asked at once (confirm), look the case up in the provider's dashboard, or set the status by hand with a reason (override)."
+            language.choose(
+                "A person can have the provider asked at once (confirm), look the case up in the provider's dashboard, or set the status by hand with a reason (override).",
+                "Una persona puede hacer que se consulte al proveedor de inmediato (confirm), revisar el caso en el panel del proveedor o fijar el estado a mano con un motivo (override).",
+            )
         } else if self.memory.failures > 3 {
-            "A person can check the provider's state and this partner's provider key."
+            language.choose(
+                "A person can check the provider's state and this partner's provider key.",
+                "Una persona puede revisar el estado del proveedor y la clave con la que este socio accede a él.",
+            )
         } else if user.status == Status::Rejected {
-            "A new link opens the next attempt."
+            language.choose(
+                "A new link opens the next attempt.",
+                "Un enlace nuevo abre el siguiente intento.",
+            )
         } else if !user.status.is_final() {
-            "A person can have the provider asked at once (confirm), or the partner can ask for a new link."
+            language.choose(
+                "A person can have the provider asked at once (confirm), or the partner can ask for a new link.",
+                "Una persona puede hacer que se consulte al proveedor de inmediato (confirm), o el socio puede pedir un enlace nuevo.",
+            )
         } else {
-            return String::new();
-        };
-        advice.to_owned()
+            ""
+        }
+    }
+}
+
+/// What moved the status, where it was no admin.
+fn because(language: Language, source: Source) -> &'static str {
+    match source {
+        Source::Link => language.choose(
+            "because a link was asked for and nothing moved it since",
+            "porque se pidió un enlace y desde entonces nada lo ha movido",
+        ),
+        Source::Webhook => language.choose(
+            "because a signed webhook said so",
+            "porque así lo dijo un webhook firmado",
+        ),
+        Source::Provider => language.choose(
+            "because the provider answered so when it was asked",
+            "porque así respondió el proveedor cuando se le consultó",
+        ),
+        Source::Manual => language.choose("because it was imported so", "porque así se importó"),
     }
 }
 
@@ -167,5 +270,229 @@ fn span(span: Duration) -> String {
         (0, 0, _) => format!("{minutes} min {rest} s"),
         (0, _, _) => format!("{hours} h {minutes} min"),
         _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::db::{in_memory, transitions};
+    use crate::kyc::verification::Outcome;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+    /// A user in its first attempt of whom nothing else is known, on a store of its own.
+    fn plain() -> Known {
+        let (mut conn, clock) = (in_memory(), Clock::driven(NOW));
+        let new = users::NewUser {
+            id: clock.id(),
+            partner: "acme",
+            user_id: "u1",
+            external_user_id: "e1",
+            country: "DO",
+            redirect_uri: None,
+            status: Status::Pending,
+        };
+        let user = transitions::register(&mut conn, &new, NOW).unwrap();
+        let memory = looks::of(&mut conn, &user.id).unwrap();
+        Known::new(&user, &memory, &[], &[])
+    }
+
+    fn delivery(event: Option<&str>, outcome: Outcome, repeats: i64) -> Delivery {
+        Delivery {
+            id: "d1".to_owned(),
+            partner: "acme".to_owned(),
+            user_key: None,
+            attempt: Some(1),
+            external_user_id: Some("e1".to_owned()),
+            family: Some("KYC".to_owned()),
+            event: event.map(str::to_owned),
+            signature: Vec::new(),
+            body: None,
+            outcome,
+            repeats,
+            received_at: NOW,
+            last_received_at: NOW,
+            previous: None,
+        }
+    }
+
+    fn order() -> Override {
+        Override {
+            id: "o1".to_owned(),
+            user_key: "k1".to_owned(),
+            attempt: 1,
+            admin: "ada".to_owned(),
+            reason: "Z9".to_owned(),
+            from_status: Status::Pending,
+            to_status: Status::Verified,
+            at: NOW,
+        }
+    }
+
+    /// Whatever the paragraph depends on, in every combination.
+    fn many() -> Vec<Known> {
+        let mut states = vec![plain()];
+        let vary = |states: &mut Vec<Known>, ways: &[fn(&mut Known)]| {
+            let varied = states.iter().flat_map(|known| {
+                ways.iter().map(|way| {
+                    let mut known = known.clone();
+                    way(&mut known);
+                    known
+                })
+            });
+            *states = varied.collect();
+        };
+        vary(
+            &mut states,
+            &[
+                |known| known.user.status = Status::Pending,
+                |known| known.user.status = Status::InReview,
+                |known| known.user.status = Status::Verified,
+                |known| known.user.status = Status::Rejected,
+            ],
+        );
+        vary(
+            &mut states,
+            &[
+                |_| {},
+                |known| known.user.held = Some(Status::Rejected),
+                |known| known.user.held = Some(Status::Verified),
+            ],
+        );
+        vary(
+            &mut states,
+            &[
+                |known| known.user.source = Source::Link,
+                |known| known.user.source = Source::Webhook,
+                |known| known.user.source = Source::Provider,
+                |known| known.user.source = Source::Manual,
+                |known| known.order = Some(order()),
+            ],
+        );
+        vary(
+            &mut states,
+            &[
+                |_| {},
+                |known| known.delivery = Some(delivery(Some("VERIFIED_USER"), Outcome::Held, 0)),
+                |known| known.delivery = Some(delivery(Some("CREATED_KYC"), Outcome::Stale, 1)),
+                |known| known.delivery = Some(delivery(None, Outcome::Unreadable, 0)),
+            ],
+        );
+        vary(
+            &mut states,
+            &[
+                |_| {},
+                |known| known.memory.looked_at = Some(NOW),
+                |known| (known.memory.looked_at, known.memory.failures) = (Some(NOW), 1),
+                |known| (known.memory.looked_at, known.memory.failures) = (Some(NOW), 7),
+                |known| {
+                    known.memory.looked_at = Some(NOW);
+                    known.memory.provider_word = Some("REVIEW".to_owned());
+                },
+            ],
+        );
+        vary(
+            &mut states,
+            &[
+                |_| {},
+                |known| known.memory.conflict = true,
+                |known| known.memory.step = STALLED,
+            ],
+        );
+        vary(
+            &mut states,
+            &[
+                |known| known.memory.due_at = None,
+                |known| known.memory.due_at = Some(NOW),
+                |known| known.memory.due_at = Some(NOW.plus(Duration::from_secs(4000))),
+            ],
+        );
+        states
+    }
+
+    /// None of them ends with “2.”, which is a number in one language only.
+    fn sentences(paragraph: &str) -> Vec<String> {
+        let paragraph = paragraph.replace("2. time", "2 time");
+        let sentences = paragraph.trim_end_matches('.').split(". ");
+        sentences.map(str::to_owned).collect()
+    }
+
+    /// The words that are nobody's language: names, times and the interface's own words.
+    fn fixed(paragraph: &str) -> Vec<&str> {
+        let words = paragraph.split([' ', ',', ';', ':', '“', '”']);
+        let words = words.map(|word| word.trim_end_matches('.'));
+        let fixed = |word: &&str| {
+            let dotted = word.contains(['_', '.']) && !word.ends_with('ª');
+            let ours = Status::from_word(word).is_some()
+                || ["(confirm)", "(override)", "held", "stale"].contains(word);
+            ours || dotted || ["REVIEW", "ada", "Z9"].contains(word)
+        };
+        words.filter(fixed).collect()
+    }
+
+    #[test]
+    fn every_sentence_is_said_in_the_language_that_is_asked_for() {
+        let states = many();
+        assert!(states.len() > 5_000);
+        for known in states {
+            let [english, spanish] = Language::ALL.map(|language| known.explain(language, NOW));
+            let (said, dicho) = (sentences(&english), sentences(&spanish));
+            assert_eq!(said.len(), dicho.len(), "{english} {spanish}");
+            assert!(
+                said.iter().zip(&dicho).all(|(one, other)| one != other),
+                "{spanish}"
+            );
+            for (text, foreign) in [
+                (&english, [" el ", " la ", " que ", " de ", " se ", " por "]),
+                (
+                    &spanish,
+                    [" the ", " is ", " was ", " of ", " it ", " for "],
+                ),
+            ] {
+                assert!(foreign.iter().all(|word| !text.contains(word)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_and_the_words_of_the_interface_are_the_same_in_both_languages() {
+        for known in many() {
+            let [english, spanish] = Language::ALL.map(|language| known.explain(language, NOW));
+            assert_eq!(fixed(&english), fixed(&spanish), "{english} {spanish}");
+        }
+    }
+
+    #[test]
+    fn the_spanish_paragraph_reads_so() {
+        let mut known = plain();
+        known.user.status = Status::Verified;
+        known.user.held = Some(Status::Rejected);
+        known.user.source = Source::Webhook;
+        known.delivery = Some(delivery(Some("REJECTED_KYC"), Outcome::Held, 1));
+        known.memory.due_at = Some(NOW);
+        let paragraph = "En el intento 1 el usuario figura como in_review desde el 2027-01-15T08:00:00.000Z, porque así lo dijo \
+            un webhook firmado. El último webhook fue REJECTED_KYC, el 2027-01-15T08:00:00.000Z, por 2.ª vez; su resultado fue \
+            “held”. Todavía no se ha consultado al proveedor sobre el usuario. El usuario estaba en verified, pero hay noticia \
+            de rejected: hasta que el proveedor confirme lo uno o lo otro, figura como in_review. La próxima consulta al \
+            proveedor toca ahora. Una persona puede hacer que se consulte al proveedor de inmediato (confirm), revisar el caso \
+            en el panel del proveedor o fijar el estado a mano con un motivo (override).";
+        assert_eq!(known.explain(Language::Spanish, NOW), paragraph);
+    }
+
+    #[test]
+    fn what_was_set_by_hand_in_an_earlier_attempt_explains_nothing() {
+        let known = plain();
+        let mut user = known.user.clone();
+        user.overridden = true;
+        let counts = |user: &User| {
+            Known::new(user, &known.memory, &[], &[order()])
+                .order
+                .is_some()
+        };
+        assert!(counts(&user));
+        user.attempt = 2;
+        assert!(!counts(&user));
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::Db;
+use crate::language::Language;
 use crate::why;
 
 /// Whom to explain.
@@ -30,6 +31,7 @@ pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let known = rt::System::new()
         .block_on(db.read(move |conn| why::known(conn, &partner, &user)))?
         .context("that partner has no user with this userId")?;
-    println!("{}", known.explain(Clock::system().now()));
+    let said = known.explain(Language::English, Clock::system().now());
+    println!("{said}");
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::kyc::link_request::Fault;
 use crate::kyc::looks::STALLED;
 use crate::kyc::status::Status;
 use crate::kyc::verification::Outcome;
+use crate::language::Language;
 use crate::overrule::{self, Order};
 use crate::{catch_up, reconcile, why};
 
@@ -252,7 +253,7 @@ pub async fn why(
         .await?;
     let known = known.ok_or_else(not_found)?;
     Ok(Json(Explanation {
-        why: known.explain(admin.clock.now()),
+        why: known.explain(Language::English, admin.clock.now()),
     }))
 }
 

@@ -1,21 +1,11 @@
-//! The language in which a person is spoken to.
+//! The language in which a person is spoken to: the one that its browser likes best.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AcceptLanguage, Header, Preference, Quality};
 
-/// The languages of our pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// Also for whoever wants one that we have not.
-    English,
-    /// As it is written in America.
-    Spanish,
-}
+pub use crate::language::Language;
 
 impl Language {
-    /// Every language; the first is the one for whoever does not care.
-    const ALL: [Language; 2] = [Language::English, Language::Spanish];
-
     /// The one that `Accept-Language` likes best: of those it likes equally the one it names first.
     pub fn of(request: &HttpRequest) -> Language {
         let Ok(AcceptLanguage(ranges)) = AcceptLanguage::parse(request) else {
@@ -37,19 +27,6 @@ impl Language {
             }
         }
         best.1
-    }
-
-    /// As `lang` attributes have it.
-    pub fn tag(self) -> &'static str {
-        self.choose("en", "es")
-    }
-
-    /// The one of these that is in this language. All that is said on a page comes from here, so nothing is left untranslated.
-    pub fn choose<T>(self, english: T, spanish: T) -> T {
-        match self {
-            Language::English => english,
-            Language::Spanish => spanish,
-        }
     }
 }
 
