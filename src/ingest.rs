@@ -4,7 +4,7 @@
 //! because the provider never sends again what was acknowledged
 //! (`reference/webhooknotificationpartnerv2controller_retrynotification`).
 
-use crate::capa::payload;
+use crate::capa::payload::{self, Payload};
 use crate::capa::signature::Signature;
 use crate::clock::{Clock, Timestamp};
 use crate::db::attempts;
@@ -36,6 +36,10 @@ pub fn delivery(
 ) -> QueryResult<Outcome> {
     let now = clock.now();
     let payload = payload::parse(&signed.body);
+    let unknown = |p: &Payload| p.family == payload::KYC && Status::from_event(&p.event).is_none();
+    if payload.as_ref().is_some_and(unknown) {
+        log::warn!("A KYC event with an unknown name came and moved nobody.");
+    }
     let mut delivery = Delivery {
         id: clock.id(),
         partner: signed.partner,
@@ -56,69 +60,126 @@ pub fn delivery(
         last_received_at: now,
         previous: None,
     };
-    let Some(payload) = payload else {
-        deliveries::record_stray(conn, &delivery)?;
-        return Ok(Outcome::Unreadable);
+    let mut folded = match decide(conn, confirm, &delivery)? {
+        Decided::Stray(outcome) => {
+            delivery.outcome = outcome;
+            deliveries::record_stray(conn, &delivery)?;
+            return Ok(outcome);
+        }
+        Decided::Folded(folded) => folded,
     };
-    if payload.family != payload::KYC {
-        delivery.outcome = Outcome::Ignored;
-        deliveries::record_stray(conn, &delivery)?;
-        return Ok(Outcome::Ignored);
+    let user = &folded.user;
+    delivery.user_key = Some(user.id.clone());
+    delivery.attempt = Some(user.attempt);
+    delivery.outcome = folded.outcome;
+    delivery.previous = user.last_delivery.clone();
+    let (delivery_id, new) = deliveries::record(conn, &delivery, user)?;
+    let event = delivery.event.unwrap_or_default();
+    let cause = Cause::Webhook {
+        event: &event,
+        delivery_id: &delivery_id,
+    };
+    if new {
+        chain(conn, &mut folded, &delivery_id)?;
     }
-    let target = Status::from_event(&payload.event);
-    if target.is_none() {
-        log::warn!("A KYC event with an unknown name came and moved nobody.");
+    carry_out(conn, confirm, &folded, cause, now)?;
+    Ok(folded.outcome)
+}
+
+/// What a delivery does as things stand, decided and not done.
+pub(crate) enum Decided {
+    /// It belongs to no user; this is what becomes of it.
+    Stray(Outcome),
+    /// It is folded into a user.
+    Folded(Box<Folded>),
+}
+
+/// A delivery folded into a user.
+pub(crate) struct Folded {
+    /// The user as it stands.
+    pub(crate) user: User,
+    /// What the delivery says, if we know.
+    pub(crate) target: Option<Status>,
+    /// Where the user stands after it.
+    pub(crate) after: State,
+    /// What becomes of the delivery.
+    pub(crate) outcome: Outcome,
+}
+
+/// Decides what a delivery does that comes now, for the first time or again. It only reads, so that what it decides can be
+/// shown without being done, and is the same as what is done.
+pub(crate) fn decide(
+    conn: &mut Conn,
+    confirm: Confirm,
+    delivery: &Delivery,
+) -> QueryResult<Decided> {
+    let Some(event) = &delivery.event else {
+        return Ok(Decided::Stray(Outcome::Unreadable));
+    };
+    if delivery.family.as_deref() != Some(payload::KYC) {
+        return Ok(Decided::Stray(Outcome::Ignored));
     }
-    let user = match &payload.external_user_id {
+    let target = Status::from_event(event);
+    let user = match &delivery.external_user_id {
         Some(id) => users::by_external_id(conn, &delivery.partner, id)?,
         None => None,
     };
     let Some(user) = user else {
-        delivery.outcome = match target {
+        return Ok(Decided::Stray(match target {
             Some(_) => Outcome::Unmatched,
             None => Outcome::Ignored,
-        };
-        deliveries::record_stray(conn, &delivery)?;
-        return Ok(delivery.outcome);
+        }));
     };
+    let folded = folded(conn, confirm, user, target, &delivery.signature)?;
+    Ok(Decided::Folded(Box::new(folded)))
+}
+
+fn folded(
+    conn: &mut Conn,
+    confirm: Confirm,
+    user: User,
+    target: Option<Status>,
+    signature: &[u8],
+) -> QueryResult<Folded> {
     let (after, outcome) = match target {
         Some(target) => {
-            let event = event(conn, &user, target, &delivery.signature)?;
+            let event = event(conn, &user, target, signature)?;
             fold(user.state(), event, confirm)
         }
         None => (user.state(), Outcome::Ignored),
     };
-    delivery.user_key = Some(user.id.clone());
-    delivery.attempt = Some(user.attempt);
-    delivery.outcome = outcome;
-    delivery.previous = user.last_delivery.clone();
-    let (delivery_id, new) = deliveries::record(conn, &delivery, &user)?;
-    let user = match new {
-        true => chained(conn, user, &delivery_id, after)?,
-        false => user,
-    };
-    let cause = Cause::Webhook {
-        event: &payload.event,
-        delivery_id: &delivery_id,
-    };
-    let moved = transitions::record(conn, &user, after, cause, now)?;
+    Ok(Folded {
+        user,
+        target,
+        after,
+        outcome,
+    })
+}
+
+/// Moves the user as was decided, and takes the delivery for a hint to look; answers the user as it then is.
+pub(crate) fn carry_out(
+    conn: &mut Conn,
+    confirm: Confirm,
+    folded: &Folded,
+    cause: Cause<'_>,
+    now: Timestamp,
+) -> QueryResult<User> {
+    let moved = transitions::record(conn, &folded.user, folded.after, cause, now)?;
     if confirm != Confirm::Never {
-        reconcile::hint(conn, &user, &moved, target, now)?;
+        reconcile::hint(conn, &folded.user, &moved, folded.target, now)?;
     }
-    Ok(outcome)
+    Ok(moved)
 }
 
 /// Makes the delivery the user's last. It is written down here unless the user is going to be written anyway, because it
-/// moves to `after`.
-fn chained(conn: &mut Conn, user: User, delivery_id: &str, after: State) -> QueryResult<User> {
-    let user = User {
-        last_delivery: Some(delivery_id.to_owned()),
-        ..user
-    };
-    if after == user.state() {
-        users::chain(conn, &user)?;
+/// moves.
+pub(crate) fn chain(conn: &mut Conn, folded: &mut Folded, delivery_id: &str) -> QueryResult<()> {
+    let user = &mut folded.user;
+    user.last_delivery = Some(delivery_id.to_owned());
+    if folded.after == user.state() {
+        users::chain(conn, user)?;
     }
-    Ok(user)
+    Ok(())
 }
 
 /// Folds what waited for this user, in the order received; run it in the write that registers the user or learns its
@@ -137,22 +198,14 @@ pub fn unmatched(
         let Some(target) = Status::from_event(&name) else {
             continue;
         };
-        let (after, outcome) = fold(
-            user.state(),
-            event(conn, &user, target, &delivery.signature)?,
-            confirm,
-        );
-        deliveries::matched(conn, &delivery, &user, outcome)?;
-        user = chained(conn, user, &delivery.id, after)?;
+        let mut folded = folded(conn, confirm, user, Some(target), &delivery.signature)?;
+        deliveries::matched(conn, &delivery, &folded.user, folded.outcome)?;
+        chain(conn, &mut folded, &delivery.id)?;
         let cause = Cause::Webhook {
             event: &name,
             delivery_id: &delivery.id,
         };
-        let moved = transitions::record(conn, &user, after, cause, now)?;
-        if confirm != Confirm::Never {
-            reconcile::hint(conn, &user, &moved, Some(target), now)?;
-        }
-        user = moved;
+        user = carry_out(conn, confirm, &folded, cause, now)?;
     }
     Ok(user)
 }

@@ -222,6 +222,24 @@ pub fn matched(
     exactly_one(rows)
 }
 
+/// Writes down what became of a user's delivery when it was folded once more. All else of the row stays as it came.
+pub fn refolded(conn: &mut Conn, delivery: &Delivery, outcome: Outcome) -> QueryResult<()> {
+    let rows = diesel::update(deliveries::table.find(&delivery.id))
+        .set(deliveries::outcome.eq(outcome))
+        .execute(conn)?;
+    exactly_one(rows)
+}
+
+/// The delivery with that id, if there is one, with the user that it was matched with.
+pub fn by_id(conn: &mut Conn, id: &str) -> QueryResult<Option<(Delivery, Option<User>)>> {
+    deliveries::table
+        .left_join(users::table.on(deliveries::user_key.eq(users::id.nullable())))
+        .filter(deliveries::id.eq(id))
+        .select((Delivery::as_select(), Option::<User>::as_select()))
+        .get_result(conn)
+        .optional()
+}
+
 /// All that came for a user, oldest first.
 pub fn of_user(conn: &mut Conn, user: &User) -> QueryResult<Vec<Delivery>> {
     let mut came = Vec::new();

@@ -4,5 +4,6 @@ mod found;
 mod histories;
 mod interleavings;
 mod model;
+mod refolds;
 mod replay;
 mod world;

@@ -38,6 +38,7 @@ mod outage;
 mod overload;
 mod privacy;
 mod provider;
+mod refold;
 mod slow;
 mod start;
 mod tenancy;

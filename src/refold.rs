@@ -1,0 +1,148 @@
+//! Folds a stored delivery once more, because an admin wants it; and says beforehand what that would do.
+//!
+//! It is as if the same bytes came again. The function that decides about what comes decides here too, so an old verdict is
+//! held and never applied, and a look at the provider follows. But the provider sent nothing: neither how often the delivery
+//! came nor when it came last is touched. Both functions here share what is decided, so the one does what the other says
+//! for as long as nothing else happens in between.
+
+use crate::capa::payload;
+use crate::clock::Clock;
+use crate::db::deliveries::{self, Delivery};
+use crate::db::transitions::Cause;
+use crate::db::{Conn, QueryResult};
+use crate::ingest::{self, Decided, Folded};
+use crate::kyc::status::Status;
+use crate::kyc::verification::{Confirm, Outcome};
+
+/// What folding a delivery once more does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Would {
+    /// Nothing at all.
+    Nothing(WhyNot),
+    /// It is folded into a user, whom that may move or not.
+    Fold {
+        /// The partner whose user it is.
+        partner: String,
+        /// The provider's id of the user.
+        user_id: String,
+        /// What becomes of the delivery this time.
+        outcome: Outcome,
+        /// What readers are shown before.
+        before: Status,
+        /// What readers are shown after.
+        after: Status,
+        /// Whether a look at the provider follows.
+        look: bool,
+    },
+}
+
+/// Why a delivery does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// It is of another type than KYC.
+    OtherType,
+    /// Its body is no JSON object with string `type` and `event`.
+    Unreadable,
+    /// Nobody knows what its event means, nor whom it is about.
+    UnknownEvent,
+    /// The partner has no user with its `externalUserId` yet, or not any more.
+    Nobody,
+    /// It was matched with a user who has another `externalUserId` by now, and the one it names is somebody else's.
+    SomebodyElse,
+}
+
+impl WhyNot {
+    /// Every reason.
+    pub const ALL: [WhyNot; 5] = [
+        WhyNot::OtherType,
+        WhyNot::Unreadable,
+        WhyNot::UnknownEvent,
+        WhyNot::Nobody,
+        WhyNot::SomebodyElse,
+    ];
+}
+
+/// What [`again`] would do with the delivery as things stand. It changes nothing.
+pub fn would(conn: &mut Conn, confirm: Confirm, delivery: &Delivery) -> QueryResult<Would> {
+    Ok(match decide(conn, confirm, delivery)? {
+        Ok(folded) => told(&folded, confirm),
+        Err(why_not) => Would::Nothing(why_not),
+    })
+}
+
+/// Folds the delivery with that id once more; run it in a write, and wake the looks when one follows. `None` when there is
+/// no such delivery. A second time it does what a repeat of the delivery would do.
+///
+/// A delivery that belonged to nobody belongs to its user from then on. One that was a user's already stays in the attempt
+/// and at the place where it was, and its outcome changes only within that attempt and only to one that goes further, so
+/// that what has moved a user is never called anything but `applied`.
+pub fn again(
+    conn: &mut Conn,
+    clock: &Clock,
+    confirm: Confirm,
+    delivery_id: &str,
+) -> QueryResult<Option<Would>> {
+    let Some((delivery, _)) = deliveries::by_id(conn, delivery_id)? else {
+        return Ok(None);
+    };
+    let mut folded = match decide(conn, confirm, &delivery)? {
+        Ok(folded) => folded,
+        Err(why_not) => return Ok(Some(Would::Nothing(why_not))),
+    };
+    let told = told(&folded, confirm);
+    if delivery.user_key.is_none() {
+        deliveries::matched(conn, &delivery, &folded.user, folded.outcome)?;
+        ingest::chain(conn, &mut folded, &delivery.id)?;
+    } else if delivery.attempt == Some(folded.user.attempt)
+        && further(folded.outcome) > further(delivery.outcome)
+    {
+        deliveries::refolded(conn, &delivery, folded.outcome)?;
+    }
+    let cause = Cause::Webhook {
+        event: delivery.event.as_deref().unwrap_or_default(),
+        delivery_id: &delivery.id,
+    };
+    ingest::carry_out(conn, confirm, &folded, cause, clock.now())?;
+    Ok(Some(told))
+}
+
+fn decide(
+    conn: &mut Conn,
+    confirm: Confirm,
+    delivery: &Delivery,
+) -> QueryResult<Result<Box<Folded>, WhyNot>> {
+    Ok(match ingest::decide(conn, confirm, delivery)? {
+        Decided::Folded(folded) => match &delivery.user_key {
+            Some(key) if *key != folded.user.id => Err(WhyNot::SomebodyElse),
+            _ => Ok(folded),
+        },
+        Decided::Stray(Outcome::Unreadable) => Err(WhyNot::Unreadable),
+        Decided::Stray(Outcome::Unmatched) => Err(WhyNot::Nobody),
+        Decided::Stray(_) => Err(match delivery.family.as_deref() {
+            Some(payload::KYC) => WhyNot::UnknownEvent,
+            _ => WhyNot::OtherType,
+        }),
+    })
+}
+
+fn told(folded: &Folded, confirm: Confirm) -> Would {
+    let user = &folded.user;
+    Would::Fold {
+        partner: user.partner.clone(),
+        user_id: user.user_id.clone(),
+        outcome: folded.outcome,
+        before: user.state().shown(),
+        after: folded.after.shown(),
+        look: confirm != Confirm::Never,
+    }
+}
+
+/// How far a delivery of that outcome has got.
+fn further(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Unmatched | Outcome::Ignored | Outcome::Unreadable => 0,
+        Outcome::Repeated | Outcome::Stale => 1,
+        Outcome::Held => 2,
+        Outcome::Applied => 3,
+    }
+}
