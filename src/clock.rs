@@ -42,6 +42,12 @@ impl Timestamp {
         Timestamp((self.day() + 1).saturating_mul(MICROS_A_DAY)).since(self)
     }
 
+    /// The least that an id can be that a clock makes within this millisecond or later; no whole id, but it compares with them.
+    pub fn first_id(self) -> String {
+        let millis = (self.0.max(0) / 1000) & 0xffff_ffff_ffff;
+        format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff)
+    }
+
     /// The moment `wait` after this one.
     pub fn plus(self, wait: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(micros(wait)))
@@ -162,5 +168,23 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(made, sorted);
+    }
+
+    #[test]
+    fn ids_made_since_a_millisecond_began_are_told_from_those_made_before() {
+        let clock = Clock::driven(Timestamp(1_800_000_000_123_999));
+        let made = clock.id();
+        for (micros, since) in [
+            (i64::MIN, true),
+            (0, true),
+            (1_799_999_999_999_999, true),
+            (1_800_000_000_122_999, true),
+            (1_800_000_000_123_000, true),
+            (1_800_000_000_123_999, true),
+            (1_800_000_000_124_000, false),
+            (1_800_000_001_000_000, false),
+        ] {
+            assert_eq!(made >= Timestamp(micros).first_id(), since, "{micros}");
+        }
     }
 }

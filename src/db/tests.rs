@@ -197,3 +197,128 @@ async fn a_word_that_is_not_ours_is_an_error_and_no_default() {
     let found = db.read(|conn| users::find(conn, "acme", "u1")).await;
     assert!(matches!(found, Err(Error::Misused(_))));
 }
+
+/// Users of two partners, one registered each millisecond, whose ids begin alike in many ways.
+fn crowd(conn: &mut Conn) {
+    let clock = Clock::driven(crate::clock::Timestamp(1_800_000_000_000_000));
+    for number in 0..300_usize {
+        let partner = ["acme", "other"][number % 3 % 2];
+        let (user_id, external) = (format!("u{}", number * 7 % 300), format!("e{number}"));
+        let external = if number % 5 == 0 { &user_id } else { &external };
+        let new = users::NewUser {
+            id: clock.id(),
+            partner,
+            user_id: &user_id,
+            external_user_id: external,
+            country: ["DO", "MX"][number % 2],
+            redirect_uri: None,
+            status: Status::ALL[number % 5],
+        };
+        transitions::register(conn, &new, clock.now()).unwrap();
+        clock.advance(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Every page of the list, one after the other.
+fn pages(conn: &mut Conn, filter: &users::Filter, limit: i64) -> Vec<users::User> {
+    let mut all: Vec<users::User> = Vec::new();
+    loop {
+        let after = all.last().map(|user| user.id.clone());
+        let page = users::list(conn, filter, after.as_deref(), limit).unwrap();
+        let done = page.len() < usize::try_from(limit).unwrap();
+        all.extend(page);
+        if done {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn a_search_finds_whom_going_through_all_would_find_in_the_same_order() {
+    let mut conn = in_memory();
+    crowd(&mut conn);
+    let everybody = pages(&mut conn, &users::Filter::default(), 7);
+    assert_eq!(everybody.len(), 300);
+    for prefix in [
+        "",
+        "u",
+        "u1",
+        "u29",
+        "e",
+        "e7",
+        "e299",
+        "E",
+        "u1%",
+        "zz",
+        "\u{10ffff}",
+    ] {
+        for (partner, status) in [
+            (None, None),
+            (Some("acme"), None),
+            (None, Some(Status::Verified)),
+        ] {
+            let filter = users::Filter {
+                prefix: Some(prefix.to_owned()),
+                partner: partner.map(str::to_owned),
+                status,
+                ..users::Filter::default()
+            };
+            let found = pages(&mut conn, &filter, 3);
+            let wanted = everybody.iter().filter(|user| {
+                let begins =
+                    user.user_id.starts_with(prefix) || user.external_user_id.starts_with(prefix);
+                let whose = partner.is_none_or(|partner| user.partner == partner);
+                begins && whose && status.is_none_or(|status| user.status == status)
+            });
+            let keys = |users: Vec<&users::User>| {
+                users.iter().map(|user| user.id.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                keys(found.iter().collect()),
+                keys(wanted.collect()),
+                "{prefix} {partner:?} {status:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_was_registered_in_a_span_of_time_is_found_to_the_millisecond() {
+    let mut conn = in_memory();
+    crowd(&mut conn);
+    let at = |millis: i64| {
+        Some(crate::clock::Timestamp(
+            1_800_000_000_000_000 + millis * 1000,
+        ))
+    };
+    for (from, before, found) in [
+        (None, None, 300),
+        (at(0), at(300), 300),
+        (at(10), None, 290),
+        (None, at(10), 10),
+        (at(10), at(11), 1),
+        (at(10), at(10), 0),
+        (at(-5), at(1), 1),
+        (at(300), None, 0),
+    ] {
+        let filter = users::Filter {
+            registered_from: from,
+            registered_before: before,
+            ..users::Filter::default()
+        };
+        assert_eq!(
+            pages(&mut conn, &filter, 500).len(),
+            found,
+            "{from:?} {before:?}"
+        );
+        let searched = users::Filter {
+            prefix: Some("u".to_owned()),
+            ..filter
+        };
+        assert_eq!(
+            pages(&mut conn, &searched, 500).len(),
+            found,
+            "{from:?} {before:?}"
+        );
+    }
+}

@@ -151,7 +151,17 @@ pub struct Filter {
     pub updated_since: Option<Timestamp>,
     /// Whose `userId` or `externalUserId` begins so.
     pub prefix: Option<String>,
+    /// Registered at this moment or later, to the millisecond.
+    pub registered_from: Option<Timestamp>,
+    /// Registered before this moment, to the millisecond.
+    pub registered_before: Option<Timestamp>,
 }
+
+/// Up to so many users are gathered by the index that knows how their ids begin. Where more begin so, they are so common that
+/// they are found sooner by going through all.
+const GATHERED: usize = if cfg!(test) { 40 } else { 20_000 };
+/// So many of those are fetched at a time.
+const AT_ONCE: usize = GATHERED / 40;
 
 #[diesel::dsl::auto_type(no_type_alias)]
 fn of<'a>(partner: &'a str) -> _ {
@@ -311,17 +321,117 @@ pub fn chain(conn: &mut Conn, user: &User) -> QueryResult<()> {
 }
 
 /// A page of users, the newest registration first: at most `limit` of those registered before the one with key `after`.
+///
+/// With a million users of two partners, whose rows are in memory: a page takes less than a millisecond where many belong on
+/// it, and 0.3 to 0.5 s, for a walk through all of them, where hardly anybody does: `rejected` and one country, held, in
+/// conflict, changed lately. A span of registration makes that walk as much shorter. The beginning of an id takes 0.03 s at the
+/// most where no more than 20,000 users have it, 0.05 s if of those nobody is let through, and 0.4 s where more have it. From a
+/// disk the first walk takes as long as to read the table.
 pub fn list(
     conn: &mut Conn,
     filter: &Filter,
     after: Option<&str>,
     limit: i64,
 ) -> QueryResult<Vec<User>> {
-    let mut query = users::table
-        .select(User::as_select())
+    let partner = filter.partner.as_deref();
+    let gathered = match &filter.prefix {
+        Some(prefix) => beginning_with(conn, partner, prefix)?,
+        None => None,
+    };
+    let Some(keys) = gathered else {
+        return newest(conn, narrowed(filter, after), limit);
+    };
+    // What the keys say already is left out, so that nothing but the keys is looked up by an index.
+    let further = Filter {
+        partner: None,
+        prefix: None,
+        ..filter.clone()
+    };
+    let mut page: Vec<User> = Vec::new();
+    for keys in keys.chunks(AT_ONCE) {
+        let left = limit - i64::try_from(page.len()).unwrap_or(limit);
+        if left <= 0 {
+            break;
+        }
+        let some = narrowed(&further, after).filter(users::id.eq_any(keys));
+        page.extend(newest(conn, some, left)?);
+    }
+    Ok(page)
+}
+
+fn newest(
+    conn: &mut Conn,
+    some: users::BoxedQuery<'_, Sqlite>,
+    limit: i64,
+) -> QueryResult<Vec<User>> {
+    some.select(User::as_select())
         .order(users::id.desc())
         .limit(limit)
-        .into_boxed();
+        .load(conn)
+}
+
+/// The keys of those one of whose ids begins so, the newest registration first; `None` where they are too many to gather.
+fn beginning_with(
+    conn: &mut Conn,
+    partner: Option<&str>,
+    prefix: &str,
+) -> QueryResult<Option<Vec<String>>> {
+    let partners = match partner {
+        Some(partner) => vec![partner.to_owned()],
+        None => partners(conn)?,
+    };
+    let end = after_all_with(prefix);
+    let mut keys = Vec::new();
+    for partner in &partners {
+        let by_user_id = of(partner)
+            .filter(users::user_id.ge(prefix))
+            .filter(users::user_id.lt(&end));
+        let by_external_id = of(partner)
+            .filter(users::external_user_id.ge(prefix))
+            .filter(users::external_user_id.lt(&end));
+        let found = by_user_id.select(users::id).limit(one_too_many(&keys));
+        keys.extend(found.load::<String>(conn)?);
+        let found = by_external_id.select(users::id).limit(one_too_many(&keys));
+        keys.extend(found.load::<String>(conn)?);
+    }
+    if keys.len() > GATHERED {
+        return Ok(None);
+    }
+    keys.sort_unstable_by(|one, other| other.cmp(one));
+    keys.dedup();
+    Ok(Some(keys))
+}
+
+/// How many more of them say that they are too many.
+fn one_too_many(keys: &[String]) -> i64 {
+    i64::try_from((GATHERED + 1).saturating_sub(keys.len())).unwrap_or(i64::MAX)
+}
+
+/// Everybody who has users, by one step of the index each.
+fn partners(conn: &mut Conn) -> QueryResult<Vec<String>> {
+    let mut partners: Vec<String> = Vec::new();
+    loop {
+        let last = partners.last().map_or("", String::as_str);
+        let next: Option<String> = users::table
+            .filter(users::partner.gt(last))
+            .select(diesel::dsl::min(users::partner))
+            .get_result(conn)?;
+        match next {
+            Some(next) => partners.push(next),
+            None => return Ok(partners),
+        }
+    }
+}
+
+/// What comes behind every text that begins so. With a range, not with LIKE, a beginning needs no escaping, keeps its case and
+/// can use an index.
+fn after_all_with(prefix: &str) -> String {
+    format!("{prefix}\u{10ffff}")
+}
+
+/// Those whom the filter lets through, registered before the one with key `after`.
+fn narrowed<'a>(filter: &'a Filter, after: Option<&'a str>) -> users::BoxedQuery<'a, Sqlite> {
+    let mut query = users::table.into_boxed();
     if let Some(partner) = &filter.partner {
         query = query.filter(users::partner.eq(partner));
     }
@@ -359,8 +469,7 @@ pub fn list(
         query = query.filter(users::updated_at.ge(since));
     }
     if let Some(prefix) = &filter.prefix {
-        // A range, not LIKE: it needs no escaping, keeps case and can use an index.
-        let end = format!("{prefix}\u{10ffff}");
+        let end = after_all_with(prefix);
         let user_id = users::user_id
             .ge(prefix)
             .and(users::user_id.lt(end.clone()));
@@ -370,9 +479,15 @@ pub fn list(
         query = query.filter(user_id.or(external));
     }
     if let Some(after) = after {
-        query = query.filter(users::id.lt(after.to_owned()));
+        query = query.filter(users::id.lt(after));
     }
-    query.load(conn)
+    if let Some(from) = filter.registered_from {
+        query = query.filter(users::id.ge(from.first_id()));
+    }
+    if let Some(before) = filter.registered_before {
+        query = query.filter(users::id.lt(before.first_id()));
+    }
+    query
 }
 
 /// How many of a partner's users stand where.

@@ -94,6 +94,7 @@ pub async fn users(
         updated_since: word("updatedSince", query.updated_since, |time| {
             time.parse::<Timestamp>().ok()
         })?,
+        ..Filter::default()
     };
     let (after, fetch) = (cut.after.clone(), cut.fetch());
     let rows = admin
