@@ -1,6 +1,7 @@
 //! The HTTP face: thin handlers that take a request apart, call one verb or query, and write the answer.
 
 mod admin;
+mod admin_page;
 mod boundary;
 mod button;
 mod caps;
