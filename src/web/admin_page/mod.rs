@@ -2,3 +2,5 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the handlers call it"))]
 mod mask;
+#[cfg_attr(not(test), expect(dead_code, reason = "the handlers call it"))]
+mod sheet;
