@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use uuid::Uuid;
 use uuid::timestamp::context::ContextV7;
+use uuid::{Builder, Uuid};
 
 const MICROS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -37,9 +37,22 @@ impl Timestamp {
         self.0.div_euclid(MICROS_A_DAY)
     }
 
+    /// When the day of that number since 1970 begins, in UTC.
+    pub fn of_day(day: i64) -> Timestamp {
+        Timestamp(day.saturating_mul(MICROS_A_DAY))
+    }
+
     /// How long it takes until the next day begins, in UTC.
     pub fn until_tomorrow(self) -> Duration {
-        Timestamp((self.day() + 1).saturating_mul(MICROS_A_DAY)).since(self)
+        Timestamp::of_day(self.day() + 1).since(self)
+    }
+
+    /// The text before which no id sorts that is made at this moment or later, and all that were made in an earlier
+    /// millisecond.
+    pub fn first_id(self) -> String {
+        let millis = u64::try_from(self.0 / 1_000).unwrap_or(0);
+        let id = Builder::from_unix_timestamp_millis(millis, &[0; 10]);
+        id.into_uuid().to_string()
     }
 
     /// The moment `wait` after this one.
@@ -162,5 +175,17 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(made, sorted);
+    }
+
+    #[test]
+    fn ids_of_a_moment_and_later_sort_behind_its_first_and_those_of_before_do_not() {
+        let clock = Clock::driven(Timestamp(1_800_000_000_000_999));
+        let before: Vec<String> = (0..1_000).map(|_| clock.id()).collect();
+        clock.advance(Duration::from_micros(1));
+        let first = clock.now().first_id();
+        assert!(before.iter().all(|id| *id < first));
+        assert!((0..1_000).all(|_| clock.id() > first));
+        let (never, last) = (Timestamp(-1).first_id(), Timestamp(i64::MAX).first_id());
+        assert!(never < first && first < last);
     }
 }
