@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::capa;
 use crate::capa::signature::{Refusal, Verifier};
+use crate::census::Census;
 use crate::clock::Clock;
 use crate::config::{Config, KeyHash, Partner};
 use crate::db::Db;
@@ -30,6 +31,8 @@ pub struct App {
     pub clock: Clock,
     /// What is measured.
     pub metrics: Metrics,
+    /// What was last counted of all users.
+    pub census: Census,
     /// How many deliveries were refused.
     pub refusals: Refusals,
     /// The looks at the provider.
@@ -76,6 +79,7 @@ impl App {
             clock,
             refusals: Refusals::new(&metrics.refused),
             metrics,
+            census: Census::default(),
             lookout: Lookout::new(&config),
             flights: Flights::default(),
             answering: Flights::default(),

@@ -37,14 +37,19 @@ impl Timestamp {
         self.0.div_euclid(MICROS_A_DAY)
     }
 
+    /// When the day of that number since 1970 begins, in UTC.
+    pub fn of_day(day: i64) -> Timestamp {
+        Timestamp(day.saturating_mul(MICROS_A_DAY))
+    }
+
     /// How long it takes until the next day begins, in UTC.
     pub fn until_tomorrow(self) -> Duration {
-        Timestamp((self.day() + 1).saturating_mul(MICROS_A_DAY)).since(self)
+        Timestamp::of_day(self.day() + 1).since(self)
     }
 
     /// The least that an id can be that a clock makes within this millisecond or later; no whole id, but it compares with them.
     pub fn first_id(self) -> String {
-        let millis = (self.0.max(0) / 1000) & 0xffff_ffff_ffff;
+        let millis = (self.0 / 1000).clamp(0, 0xffff_ffff_ffff);
         format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff)
     }
 
@@ -186,5 +191,17 @@ mod tests {
         ] {
             assert_eq!(made >= Timestamp(micros).first_id(), since, "{micros}");
         }
+    }
+
+    #[test]
+    fn ids_of_a_moment_and_later_sort_behind_its_first_and_those_of_before_do_not() {
+        let clock = Clock::driven(Timestamp(1_800_000_000_000_999));
+        let before: Vec<String> = (0..1_000).map(|_| clock.id()).collect();
+        clock.advance(Duration::from_micros(1));
+        let first = clock.now().first_id();
+        assert!(before.iter().all(|id| *id < first));
+        assert!((0..1_000).all(|_| clock.id() > first));
+        let (never, last) = (Timestamp(-1).first_id(), Timestamp(i64::MAX).first_id());
+        assert!(never < first && first < last);
     }
 }

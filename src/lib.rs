@@ -11,13 +11,14 @@
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.
 //! - [`cli`]: one file for each subcommand.
-//! - [`app`], [`keys`], [`start_pages`], [`config`], [`error`], [`clock`], [`language`], [`bucket`], [`logging`], [`metrics`]:
-//!   what all of them stand on.
+//! - [`app`], [`keys`], [`start_pages`], [`config`], [`error`], [`clock`], [`language`], [`bucket`], [`logging`], [`metrics`],
+//!   [`census`]: what all of them stand on.
 
 pub mod app;
 pub mod bucket;
 pub mod capa;
 pub mod catch_up;
+pub mod census;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,7 +1,7 @@
 //! The doors of the store.
 
 use super::*;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::kyc::status::Status;
 
 fn open() -> (tempfile::TempDir, Db) {
@@ -321,4 +321,35 @@ fn who_was_registered_in_a_span_of_time_is_found_to_the_millisecond() {
             "{from:?} {before:?}"
         );
     }
+}
+
+#[test]
+fn the_first_transition_since_a_moment_is_found_without_going_through_all() {
+    let mut conn = in_memory();
+    let first_since =
+        |conn: &mut Conn, since| transitions::first_since(conn, "acme", Timestamp(since)).unwrap();
+    assert_eq!(first_since(&mut conn, 0), 1);
+    // 10, 10, 20, 20, 30, 30, 40.
+    for number in 2..9 {
+        let user = format!("u{number}");
+        let new = users::NewUser {
+            id: user.clone(),
+            partner: "acme",
+            user_id: &user,
+            external_user_id: &user,
+            country: "DO",
+            redirect_uri: None,
+            status: Status::Pending,
+        };
+        transitions::register(&mut conn, &new, Timestamp(number / 2 * 10)).unwrap();
+    }
+    let firsts = [0, 10, 11, 20, 30, 31, 40, 41].map(|since| first_since(&mut conn, since));
+    assert_eq!(firsts, [1, 1, 3, 3, 5, 7, 7, 8]);
+    let mut seen = Vec::new();
+    transitions::outlines(&mut conn, "acme", 3..=5, |one| seen.push(one.at.0)).unwrap();
+    assert_eq!(seen, [20, 20, 30]);
+    assert_eq!(
+        transitions::first_since(&mut conn, "other", Timestamp(0)),
+        Ok(1)
+    );
 }

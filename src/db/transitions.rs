@@ -4,6 +4,9 @@
 //! A partner's sequence has no gaps and is in commit order, so that a reader who has seen number n has missed nothing
 //! before it. Those of one user are chained: each names the one before.
 
+use std::ops::RangeInclusive;
+
+use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
@@ -32,6 +35,24 @@ pub struct Transition {
     pub event: Option<String>,
     /// The webhook's delivery.
     pub delivery_id: Option<String>,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// What is asked of each transition when a partner's are gone through.
+#[derive(Clone, Copy, Debug, Queryable, Selectable)]
+#[diesel(table_name = transitions, check_for_backend(Sqlite))]
+pub struct Outline {
+    /// Its place among the partner's transitions.
+    pub seq: i64,
+    /// The place of the one of the same user before it.
+    pub previous: Option<i64>,
+    /// What was shown before; `None` at the beginning of an attempt.
+    pub from_status: Option<Status>,
+    /// What was shown after.
+    pub to_status: Status,
+    /// What moved it.
+    pub source: Source,
     /// When it was recorded.
     pub at: Timestamp,
 }
@@ -207,6 +228,47 @@ pub fn after(
             persons::external_user_id,
         ))
         .load(conn)
+}
+
+/// The number of the partner's first transition at or after `since`; one more than the last where there is none.
+///
+/// Times grow with the numbers, so some twenty rows say it. Where the system's clock was set back they do not quite, and it is
+/// off by what was written in the meantime.
+pub fn first_since(conn: &mut Conn, partner: &str, since: Timestamp) -> QueryResult<i64> {
+    let (mut first, mut end) = (1, last_seq(conn, partner)? + 1);
+    while first < end {
+        let middle = first + (end - first) / 2;
+        let at: Timestamp = transitions::table
+            .find((partner, middle))
+            .select(transitions::at)
+            .get_result(conn)?;
+        if at < since {
+            first = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    Ok(first)
+}
+
+/// Lets `take` have the partner's transitions of these numbers one by one, in the order of commits: three million in a second
+/// and a half.
+pub fn outlines(
+    conn: &mut Conn,
+    partner: &str,
+    numbers: RangeInclusive<i64>,
+    mut take: impl FnMut(Outline),
+) -> QueryResult<()> {
+    let outlines = transitions::table
+        .filter(transitions::partner.eq(partner))
+        .filter(transitions::seq.between(*numbers.start(), *numbers.end()))
+        .order(transitions::seq)
+        .select(Outline::as_select())
+        .load_iter::<Outline, DefaultLoadingMode>(conn)?;
+    for outline in outlines {
+        take(outline?);
+    }
+    Ok(())
 }
 
 /// A user's history, oldest first.

@@ -491,9 +491,9 @@ fn narrowed<'a>(filter: &'a Filter, after: Option<&'a str>) -> users::BoxedQuery
 }
 
 /// How many of a partner's users stand where.
-#[derive(QueryableByName)]
+#[derive(Default, QueryableByName)]
 pub struct Count {
-    /// Whose they are.
+    /// Whose they are; empty where nobody's or everybody's.
     #[diesel(sql_type = Text)]
     pub partner: String,
     #[diesel(sql_type = BigInt)]
@@ -533,6 +533,21 @@ impl Count {
             Status::Verified => self.verified - self.doubted,
             Status::Rejected => self.rejected,
         }
+    }
+
+    /// Adds those of another partner.
+    pub fn add(&mut self, other: &Count) {
+        self.pending += other.pending;
+        self.submitted += other.submitted;
+        self.in_review += other.in_review;
+        self.verified += other.verified;
+        self.rejected += other.rejected;
+        self.doubted += other.doubted;
+        self.held += other.held;
+        self.conflict += other.conflict;
+        self.stalled += other.stalled;
+        let oldest = self.oldest_pending.into_iter().chain(other.oldest_pending);
+        self.oldest_pending = oldest.min();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The values of all labels are known at the start: routes, partners, outcomes, codes. So nobody makes a new series by what
 //! they send, and none says who a person is. What is counted for each request is a handle that was looked up before.
-//! What the store alone knows is in `standing.rs`, and what the system knows of the process in `process.rs`.
+//! What the store alone knows is told by `standing.rs`, and what the system knows of the process in `process.rs`.
 
 mod process;
 mod standing;
@@ -169,6 +169,13 @@ impl Metrics {
         }
         partner.last_delivery.set(seconds(now));
     }
+
+    /// When the last delivery of the partner at that place of the configuration came, to the second; `None` where none has
+    /// since the start, or the one before it is not known yet.
+    pub fn last_delivery(&self, place: usize) -> Option<Timestamp> {
+        let at = self.partners.get(place)?.last_delivery.get();
+        (at != 0).then(|| Timestamp(at.saturating_mul(1_000_000)))
+    }
 }
 
 fn route(requests: &IntCounterVec, seconds: &HistogramVec, path: &str) -> Route {
@@ -212,7 +219,7 @@ fn partners(config: &Config, r: &Registry) -> prometheus::Result<Vec<Partner>> {
     Ok(config.partners.iter().map(partner).collect())
 }
 
-/// All metrics as text. What is in the store is read anew where that is due and is quick enough; see `standing.rs`.
+/// All metrics as text. What is in the store is read anew where that is due and is quick enough; see [`crate::census`].
 ///
 /// # Errors
 /// When they cannot be written down.

@@ -1,35 +1,23 @@
-//! What only the store knows: how many users stand where, for whom somebody must see, and what is late.
-//!
-//! To count a million users takes a second, so this is read at most every [`FRESH`], never twice at the same time, on a thread
-//! and a connection of its own, and so seldom that it takes no more than one part in [`SHARE`] of a processor. Who scrapes
-//! waits for it no longer than [`PATIENCE`], and is told what was read before then.
+//! What only the store knows, as it was last counted: how many users stand where, for whom somebody must see, and what is late.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use actix_web::{rt, web};
+use actix_web::web;
 use prometheus::{
     IntGauge, IntGaugeVec, Registry, register_int_gauge_vec_with_registry,
     register_int_gauge_with_registry,
 };
-use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use super::seconds;
 use crate::app::App;
+use crate::census::{Counted, Figures};
 use crate::clock::Timestamp;
-use crate::db::users::Count;
-use crate::db::{self, QueryResult, deliveries, looks, users};
 use crate::kyc::status::Status;
 
-/// What was read this short a time ago is not read again.
+/// What was counted this short a time ago is not counted again for a scrape.
 const FRESH: Duration = Duration::from_secs(15);
-/// It is not read again before so many times as long as it took have passed.
-const SHARE: u32 = 20;
-/// How long a scrape waits for it.
-const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The gauges, and when they were last set.
+/// The gauges.
 pub(super) struct Standing {
     users: IntGaugeVec,
     attention: IntGaugeVec,
@@ -37,22 +25,6 @@ pub(super) struct Standing {
     oldest_pending: IntGaugeVec,
     next_look: IntGaugeVec,
     read_at: IntGauge,
-    last: Mutex<Option<Last>>,
-}
-
-struct Last {
-    at: Timestamp,
-    keep: Duration,
-}
-
-/// What a reading found of one partner.
-struct Found {
-    /// None where it has none.
-    users: Option<Count>,
-    unmatched: i64,
-    next_look: Option<Timestamp>,
-    /// Asked for only while no delivery was heard since the start.
-    last_delivery: Option<Timestamp>,
 }
 
 impl Standing {
@@ -95,62 +67,38 @@ impl Standing {
                 "When the store was last read for the metrics that count what is in it; 0 before the first time.",
                 r
             )?,
-            last: Mutex::default(),
         })
     }
 
-    /// Reads anew, unless somebody has just done so.
-    async fn read(&self, app: &App) {
-        let mut last = self.last.lock().await;
-        let now = app.clock.now();
-        let fresh = |last: &Last| last.at <= now && now.since(last.at) < last.keep;
-        if last.as_ref().is_some_and(fresh) {
-            return;
-        }
-        let partners = &app.metrics.partners;
-        let ids = app.config.partners.iter().zip(partners);
-        let ids: Vec<(String, bool)> = ids
-            .map(|(partner, known)| (partner.id.clone(), known.last_delivery.get() == 0))
-            .collect();
-        let began = Instant::now();
-        let found = app.db.read(move |conn| find(conn, &ids)).await;
-        let keep = FRESH.max(began.elapsed() * SHARE);
-        *last = Some(Last { at: now, keep });
-        match found {
-            Ok(found) => {
-                for (place, found) in found.into_iter().enumerate() {
-                    self.show(&app.config.partners[place].id, &found);
-                    let gauge = &partners[place].last_delivery;
-                    if let (Some(at), 0) = (found.last_delivery, gauge.get()) {
-                        gauge.set(seconds(at));
-                    }
-                }
-                self.read_at.set(seconds(now));
-            }
-            Err(error) => {
-                log::warn!(error:%; "The store could not be read for the metrics, which keep what was read before.");
+    fn show(&self, app: &App, counted: &Counted) {
+        let partners = app.config.partners.iter().zip(&counted.partners);
+        for (place, (partner, figures)) in partners.enumerate() {
+            self.show_partner(&partner.id, figures);
+            let gauge = &app.metrics.partners[place].last_delivery;
+            if let (Some(at), 0) = (counted.last_delivery(&app.metrics, place), gauge.get()) {
+                gauge.set(seconds(at));
             }
         }
+        self.read_at.set(seconds(counted.at));
     }
 
-    fn show(&self, partner: &str, found: &Found) {
-        let users = found.users.as_ref();
+    fn show_partner(&self, partner: &str, figures: &Figures) {
+        let users = &figures.users;
         for status in Status::ALL {
             let gauge = self.users.with_label_values(&[partner, status.as_str()]);
-            gauge.set(users.map_or(0, |count| count.shown(status)));
+            gauge.set(users.shown(status));
         }
-        let attention = |word: &str, users: Option<i64>| {
+        let attention = |word: &str, count: i64| {
             let gauge = self.attention.with_label_values(&[partner, word]);
-            gauge.set(users.unwrap_or(0));
+            gauge.set(count);
         };
-        attention("held", users.map(|count| count.held));
-        attention("conflict", users.map(|count| count.conflict));
-        attention("stalled", users.map(|count| count.stalled));
+        attention("held", users.held);
+        attention("conflict", users.conflict);
+        attention("stalled", users.stalled);
         let unmatched = self.unmatched.with_label_values(&[partner]);
-        unmatched.set(found.unmatched);
-        let oldest = users.and_then(|count| count.oldest_pending);
-        show_time(&self.oldest_pending, partner, oldest);
-        show_time(&self.next_look, partner, found.next_look);
+        unmatched.set(figures.unmatched);
+        show_time(&self.oldest_pending, partner, users.oldest_pending);
+        show_time(&self.next_look, partner, figures.next_look);
     }
 }
 
@@ -164,30 +112,9 @@ fn show_time(gauge: &IntGaugeVec, partner: &str, time: Option<Timestamp>) {
     }
 }
 
-fn find(conn: &mut db::Conn, partners: &[(String, bool)]) -> QueryResult<Vec<Found>> {
-    let mut users: HashMap<_, _> = users::counts(conn)?
-        .into_iter()
-        .map(|count| (count.partner.clone(), count))
-        .collect();
-    let unmatched: HashMap<_, _> = deliveries::unmatched_counts(conn)?.into_iter().collect();
-    let found = partners.iter().map(|(partner, unheard)| {
-        let last_delivery = match unheard {
-            true => deliveries::last_received_at(conn, partner)?,
-            false => None,
-        };
-        Ok(Found {
-            users: users.remove(partner),
-            unmatched: unmatched.get(partner).copied().unwrap_or(0),
-            next_look: looks::next_due(conn, partner)?,
-            last_delivery,
-        })
-    });
-    found.collect()
-}
-
-/// Reads anew where that is due. It goes on when it takes too long to be waited for.
+/// Sets the gauges to what was counted last, and counts anew where that is due.
 pub(super) async fn refresh(app: &web::Data<App>) {
-    let app = app.clone();
-    let reading = rt::spawn(async move { app.metrics.standing.read(&app).await });
-    let _ = timeout(PATIENCE, reading).await;
+    if let Some(counted) = app.census.no_older_than(app, FRESH).await {
+        app.metrics.standing.show(app, &counted);
+    }
 }

@@ -15,6 +15,7 @@ mod admin;
 mod browser;
 mod button;
 mod caps;
+mod census;
 mod chaos;
 mod commands;
 mod crash;
