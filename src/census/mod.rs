@@ -3,8 +3,8 @@
 //!
 //! To go through a million users and the three million transitions of their month takes two seconds, so nobody reads for
 //! itself: there is one last reading, and never two under way. It is made on a thread and a connection of its own, and so
-//! seldom that it takes no more than one part in [`SHARE`] of a processor. Who asks waits for it no longer than [`PATIENCE`],
-//! and is told what was read before then.
+//! seldom that it takes no more than a twentieth of a processor. Who asks waits for it no longer than two seconds, and is told
+//! what was read before then.
 
 pub mod month;
 
@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use actix_web::{rt, web};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -39,6 +39,8 @@ pub struct Census {
     /// Held by who reads.
     tried: Mutex<Option<Tried>>,
     last: RwLock<Option<Arc<Counted>>>,
+    /// When the newest delivery came that each partner had at the start. From then on the metrics hear of each.
+    last_deliveries: OnceCell<Vec<Option<Timestamp>>>,
 }
 
 /// A reading, whether it went well or not.
@@ -55,8 +57,6 @@ pub struct Counted {
     pub partners: Vec<Figures>,
     /// Of all of these together.
     pub total: Figures,
-    /// When the newest delivery came that each partner had at the first reading since the start.
-    last_deliveries: Vec<Option<Timestamp>>,
 }
 
 /// What was counted of one partner, or of all.
@@ -111,9 +111,20 @@ impl Census {
     /// none has come to an end yet.
     pub async fn no_older_than(&self, app: &web::Data<App>, age: Duration) -> Option<Arc<Counted>> {
         let app = app.clone();
-        let reading = rt::spawn(async move { app.census.read(&app, age).await });
+        let reading = rt::spawn(async move {
+            app.census.read(&app, age).await;
+            app.census.search(&app).await;
+        });
         let _ = timeout(PATIENCE, reading).await;
         self.last()
+    }
+
+    /// When the newest delivery came of the partner at that place of the configuration, be it after the last reading; `None`
+    /// where none ever did, or the store is still searched for it.
+    pub fn last_delivery(&self, metrics: &Metrics, place: usize) -> Option<Timestamp> {
+        let stored = self.last_deliveries.get();
+        let stored = stored.and_then(|stored| stored.get(place).copied().flatten());
+        stored.max(metrics.last_delivery(place))
     }
 
     fn last(&self) -> Option<Arc<Counted>> {
@@ -132,19 +143,9 @@ impl Census {
         if tried.as_ref().is_some_and(fresh) {
             return;
         }
-        let partners = app.config.partners.iter();
-        let partners: Vec<_> = partners.map(|partner| partner.id.clone()).collect();
-        let last = self.last();
+        let partners = partners(app);
         let began = Instant::now();
-        let found = app.db.read(move |conn| {
-            // From then on the metrics hear of each delivery, so that the store need not be searched for the last one again.
-            let last_deliveries = match last {
-                Some(last) => last.last_deliveries.clone(),
-                None => last_deliveries(conn, &partners)?,
-            };
-            count(conn, now, &partners, last_deliveries)
-        });
-        let found = found.await;
+        let found = app.db.read(move |conn| count(conn, now, &partners)).await;
         *tried = Some(Tried {
             at: now,
             took: began.elapsed(),
@@ -159,15 +160,23 @@ impl Census {
             }
         }
     }
+
+    /// Finds the newest deliveries, once. It is apart from the reading because it is a search through all deliveries for a
+    /// partner who has none: two millions take from one second to twenty.
+    async fn search(&self, app: &App) {
+        let find = || {
+            let partners = partners(app);
+            app.db.read(move |conn| last_deliveries(conn, &partners))
+        };
+        if let Err(error) = self.last_deliveries.get_or_try_init(find).await {
+            log::warn!(error:%; "The store could not be searched for the last deliveries.");
+        }
+    }
 }
 
-impl Counted {
-    /// When the newest delivery came of the partner at that place of the configuration, one that came after the reading
-    /// included; `None` where none ever did.
-    pub fn last_delivery(&self, metrics: &Metrics, place: usize) -> Option<Timestamp> {
-        let stored = self.last_deliveries.get(place).copied().flatten();
-        stored.max(metrics.last_delivery(place))
-    }
+fn partners(app: &App) -> Vec<String> {
+    let partners = app.config.partners.iter();
+    partners.map(|partner| partner.id.clone()).collect()
 }
 
 impl Figures {
@@ -192,7 +201,6 @@ impl Figures {
     }
 }
 
-/// A search through all deliveries for a partner who has none.
 fn last_deliveries(conn: &mut Conn, partners: &[String]) -> QueryResult<Vec<Option<Timestamp>>> {
     let partners = partners.iter();
     partners
@@ -200,12 +208,7 @@ fn last_deliveries(conn: &mut Conn, partners: &[String]) -> QueryResult<Vec<Opti
         .collect()
 }
 
-fn count(
-    conn: &mut Conn,
-    now: Timestamp,
-    partners: &[String],
-    last_deliveries: Vec<Option<Timestamp>>,
-) -> QueryResult<Counted> {
+fn count(conn: &mut Conn, now: Timestamp, partners: &[String]) -> QueryResult<Counted> {
     let mut users: HashMap<_, _> = users::counts(conn)?
         .into_iter()
         .map(|count| (count.partner.clone(), count))
@@ -228,7 +231,6 @@ fn count(
         at: now,
         partners,
         total,
-        last_deliveries,
     })
 }
 

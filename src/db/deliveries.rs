@@ -329,8 +329,9 @@ pub struct Arrived {
     pub late: i64,
 }
 
-/// Counts the deliveries that came for the first time at or after `since`, and those among them that did so at or after
-/// `late`. The ids tell where to begin, so it takes as long as there are such: 25 ms for sixty thousand.
+/// Counts the deliveries that came for the first time at or after `since`, and those of them at or after `late`.
+///
+/// The ids tell where to begin, so it takes as long as there are such: 25 ms for sixty thousand.
 pub fn arrived(conn: &mut Conn, since: Timestamp, late: Timestamp) -> QueryResult<Vec<Arrived>> {
     let arrived = "SELECT partner, outcome, COUNT(*) AS \"all\", SUM(received_at >= ?) AS late
         FROM deliveries WHERE id >= ? AND received_at >= ? GROUP BY partner, outcome";

@@ -75,7 +75,7 @@ impl Standing {
         for (place, (partner, figures)) in partners.enumerate() {
             self.show_partner(&partner.id, figures);
             let gauge = &app.metrics.partners[place].last_delivery;
-            if let (Some(at), 0) = (counted.last_delivery(&app.metrics, place), gauge.get()) {
+            if let (Some(at), 0) = (app.census.last_delivery(&app.metrics, place), gauge.get()) {
                 gauge.set(seconds(at));
             }
         }
