@@ -1,14 +1,13 @@
 //! The table of secrets: random bytes that a store makes once and keeps, by what they are for.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 
 use anyhow::Context;
 use diesel::prelude::*;
 
 use super::schema::secrets;
 use super::{Conn, QueryResult};
+use crate::random;
 
 /// The name of the secret that signs the tokens of start pages.
 pub const START_PAGES: &str = "start_pages";
@@ -32,11 +31,7 @@ pub fn get(conn: &mut Conn, name: &str) -> anyhow::Result<Secret> {
     let kept = match find(conn, name)? {
         Some(kept) => kept,
         None => {
-            let mut bytes = [0; 32];
-            let mut random = File::open("/dev/urandom").context("cannot open /dev/urandom")?;
-            random
-                .read_exact(&mut bytes)
-                .context("cannot read /dev/urandom")?;
+            let bytes = random::bytes::<32>().context("cannot read /dev/urandom")?;
             keep(conn, name, &bytes)?;
             find(conn, name)?.unwrap_or_default()
         }
