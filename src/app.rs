@@ -17,6 +17,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::reconcile::Lookout;
 use crate::seats::Seats;
+use crate::sessions::Sessions;
 use crate::start_pages::StartPages;
 
 /// The service without its sockets.
@@ -43,6 +44,8 @@ pub struct App {
     pub answering: Flights,
     /// Where requests wait on purpose.
     pub seats: Seats,
+    /// Who is signed in on the admin page.
+    pub sessions: Sessions,
     /// Where users begin.
     pub start_pages: StartPages,
     /// The API keys of partners.
@@ -84,6 +87,7 @@ impl App {
             flights: Flights::default(),
             answering: Flights::default(),
             seats: Seats::new(config.partners.len()),
+            sessions: Sessions::default(),
             partner_keys: Keys::new(&config.limits, partners.flat_map(keys_of)),
             admin_keys: Keys::new(
                 &config.limits,
@@ -170,6 +174,12 @@ impl Refusals {
         if count.is_power_of_two() {
             log::warn!(reason, count; "Webhooks were refused for their signature.");
         }
+    }
+
+    /// How many there are, whatever was wrong.
+    pub fn total(&self) -> u64 {
+        let all = [&self.missing, &self.doubled, &self.malformed, &self.wrong];
+        all.map(IntCounter::get).iter().sum()
     }
 
     /// The counts now.

@@ -33,6 +33,7 @@ pub enum Code {
     InvalidCursor,
     BadRequest,
     Unauthorized,
+    ForeignOrigin,
     UserNotFound,
     ProviderUserNotFound,
     NotFound,
@@ -60,12 +61,13 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 28] = [
+    pub const ALL: [Code; 29] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
         Code::BadRequest,
         Code::Unauthorized,
+        Code::ForeignOrigin,
         Code::UserNotFound,
         Code::ProviderUserNotFound,
         Code::NotFound,
@@ -103,6 +105,7 @@ impl Code {
             Code::InvalidCursor => (400, "invalid_cursor", "The cursor is none we gave"),
             Code::BadRequest => (400, "bad_request", "The request cannot be understood"),
             Code::Unauthorized => (401, "unauthorized", "The key is missing or unknown"),
+            Code::ForeignOrigin => (403, "foreign_origin", "The request comes from another page"),
             Code::UserNotFound => (404, "user_not_found", "There is no such user"),
             Code::ProviderUserNotFound => (
                 404,

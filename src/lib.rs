@@ -38,9 +38,11 @@ pub mod once;
 pub mod overrule;
 #[cfg(test)]
 mod proofs;
+pub mod random;
 pub mod reconcile;
 pub mod refold;
 pub mod seats;
+pub mod sessions;
 pub mod start_pages;
 pub mod web;
 pub mod why;

@@ -87,7 +87,8 @@ Everything is on this machine and nothing is real. Stop it with Ctrl-C.
 3. Ask where the user stands. The webhook has made it verified:
    curl -sw '\n' {tracker}/v1/kyc/users/customer-42 -H 'partner-api-key: {PARTNER_KEY}'
 
-What happened, and the same as an admin:
+See it as an admin, and sign in with the admin key below: {tracker}/admin
+What happened, for programs:
    curl -sw '\n' {tracker}/v1/kyc/users/customer-42/history -H 'partner-api-key: {PARTNER_KEY}'
    curl -sw '\n' {tracker}/v1/admin/deliveries -H 'authorization: Bearer {admin}'
 Let the provider fail (error_500, slow, lag, drop, duplicate, reorder, delay, corrupt, …, none):

@@ -284,7 +284,7 @@ pub async fn overrule(
     path: Path<(String, String)>,
     body: JsonBody,
 ) -> Result<Json<WholeUser>, Error> {
-    let order = order(&admin, &body.0).map_err(Error::invalid_request)?;
+    let order = order(admin.name(), &body.0).map_err(Error::invalid_request)?;
     let names = path.into_inner();
     let (clock, confirm) = (admin.clock.clone(), admin.config.webhooks.confirm);
     let (partner, user_id) = names.clone();
@@ -299,7 +299,8 @@ pub async fn overrule(
 /// No reason is longer than this many characters.
 pub const REASON: usize = 500;
 
-fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
+/// What an admin of that name wants, or all that is wrong with it.
+pub fn order(admin: &str, body: &Value) -> Result<Order, Vec<Fault>> {
     let Value::Object(fields) = body else {
         return Err(vec![Fault::new("", "not_an_object", "must be an object")]);
     };
@@ -341,7 +342,7 @@ fn order(admin: &Admin, body: &Value) -> Result<Order, Vec<Fault>> {
     }
     match (word, reason) {
         (Some(status), Some(reason)) if faults.is_empty() => Ok(Order {
-            admin: admin.name().to_owned(),
+            admin: admin.to_owned(),
             status,
             reason: reason.trim().to_owned(),
         }),

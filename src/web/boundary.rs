@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use uuid::Uuid;
 
 use super::connection::InHand;
-use super::{caps, metrics, routes};
+use super::{admin_page, caps, metrics, routes};
 use crate::error::{Code, CodeOnly, Error, PROBLEM_JSON, Written, whole_seconds};
 use crate::keys::Standing;
 
@@ -32,9 +32,16 @@ pub async fn boundary<B: MessageBody + 'static>(
         Err(error) => refuse(request, error.clone()),
     };
     let error = shape(&mut response, &id);
-    // Every answer is about a person or a secret of somebody's, so that no cache between may keep it.
+    if admin_page::is_asked_for(response.request()) {
+        let secure = admin_page::is_secure(response.request());
+        admin_page::harden(response.headers_mut(), secure);
+    }
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Answers are about a person or a secret of somebody's, so that no cache between may keep them, unless they say that
+    // they are not.
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     headers.insert(
         HeaderName::from_static("x-content-type-options"),
         HeaderValue::from_static("nosniff"),
@@ -114,6 +121,9 @@ fn shape(response: &mut ServiceResponse<BoxBody>, id: &str) -> Option<Error> {
     let (status, kind, body) = if is_drop_in(response.request()) {
         let (status, body) = error.as_provider();
         (status, "application/json", body)
+    } else if admin_page::is_asked_for(response.request()) {
+        let page = admin_page::show_fault(response.request(), &error, id);
+        (response.status(), "text/html; charset=utf-8", page)
     } else {
         (response.status(), PROBLEM_JSON, error.problem(id))
     };

@@ -244,14 +244,15 @@ pub struct Whole<T> {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
-    data: Vec<T>,
+    /// Its entries.
+    pub data: Vec<T>,
     /// The `cursor` of the next page; null on the last one.
     #[schema(
         required,
         pattern = "^[0-9a-f]{32}$",
         examples("019ab2f47c1e7d3a9b526a0f4c1d2e3f")
     )]
-    next_cursor: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 /// How many entries a page has at most, and how many if nobody says.

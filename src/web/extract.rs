@@ -191,7 +191,11 @@ fn bearer(value: &str) -> Option<&str> {
         .then(|| key.trim_start())
 }
 
-fn app(request: &HttpRequest) -> Result<web::Data<App>, Error> {
+/// All that a request can reach.
+///
+/// # Errors
+/// When the service was put together without it.
+pub fn app(request: &HttpRequest) -> Result<web::Data<App>, Error> {
     let app = request.app_data::<web::Data<App>>();
     app.cloned()
         .ok_or_else(|| Error::new(Code::InternalError, "The service was put together wrongly."))
@@ -378,7 +382,7 @@ impl FromRequest for SignedBody {
 
 /// Reads the body up to the cap and the deadline; a declared length over the cap is refused before reading. While the body
 /// is on its way the request takes no place among those in flight, so that slow bodies keep nobody else out.
-fn read(
+pub fn read(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Vec<u8>, Error>> + use<> {

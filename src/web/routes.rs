@@ -6,7 +6,9 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, Responder, ResponseError};
 
 use super::metrics::{self, Measured};
-use super::{admin, button, drop_in, events, health, links, openapi, start, users, webhooks};
+use super::{
+    admin, admin_page, button, drop_in, events, health, links, openapi, start, users, webhooks,
+};
 use crate::error::{Code, CodeOnly, Error};
 
 /// Whether the process is alive.
@@ -56,6 +58,34 @@ pub fn routes(config: &mut ServiceConfig) {
         ))
         .service(get("/v1/admin/deliveries", admin::deliveries))
         .service(get("/v1/admin/stats", admin::stats))
+        // Admins in their browser, with a session that a key began.
+        .service(page("/admin", admin_page::overview::overview))
+        .service(page("/admin/users", admin_page::users::list))
+        .service(page("/admin/users.csv", admin_page::users::as_sheet))
+        .service(page("/admin/users/{user}", admin_page::user::one))
+        .service(act(
+            "/admin/users/{user}/confirm",
+            admin_page::confirm::confirm,
+        ))
+        .service(act(
+            "/admin/users/{user}/override",
+            admin_page::overrule::overrule,
+        ))
+        .service(page("/admin/deliveries", admin_page::deliveries::list))
+        .service(page(
+            "/admin/deliveries/{delivery}",
+            admin_page::delivery::one,
+        ))
+        .service(act(
+            "/admin/deliveries/{delivery}/refold",
+            admin_page::refold::refold,
+        ))
+        .service(page("/admin/live", admin_page::live::stream))
+        .service(act("/admin/sign-out", admin_page::sign_out::sign_out))
+        // The same before they have one.
+        .service(page("/admin/sign-in", admin_page::sign_in::form))
+        .service(act("/admin/session", admin_page::sign_in::sign_in))
+        .service(page("/admin/assets/{file}", admin_page::assets::file))
         // Whoever runs the service, without a key.
         .service(get(ALIVE, health::alive))
         .service(get("/readyz", health::ready))
@@ -97,6 +127,26 @@ where
     F::Output: Responder + 'static,
 {
     only("POST", path, web::post().to(handler), |error| error)
+}
+
+/// What a browser shows of the admin page. It is no interface for programs, so that it is not in the OpenAPI document.
+fn page<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    get(path, handler)
+}
+
+/// What a form of the admin page does.
+fn act<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    post(path, handler)
 }
 
 fn webhook(path: &'static str) -> impl HttpServiceFactory {

@@ -1,6 +1,149 @@
-//! The admin page at `/admin`.
+//! `GET /admin`: the page on which an admin sees, searches, understands and settles.
+//!
+//! It is made here, whole: a page is one answer and needs no script. What there is of script keeps an open page up to date.
+//! Nothing on it comes from elsewhere, and the policy lets nothing else in. It shows no link: whoever has one can act as the
+//! user.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the handlers call it"))]
+pub mod assets;
+mod charts;
+pub mod confirm;
+pub mod deliveries;
+pub mod delivery;
+mod fault;
+mod filters;
+pub mod live;
 mod mask;
-#[cfg_attr(not(test), expect(dead_code, reason = "the handlers call it"))]
+pub mod overrule;
+pub mod overview;
+pub mod refold;
 mod sheet;
+pub mod sign_in;
+pub mod sign_out;
+mod timeline;
+mod times;
+pub mod user;
+pub mod users;
+mod visitor;
+mod words;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use super::page::Language;
+use crate::app::App;
+use visitor::Visitor;
+
+pub use fault::show as show_fault;
+
+/// Where it is.
+pub const PATH: &str = "/admin";
+
+/// Whether what is asked for is the page or a part of it. Goes by the route that was found, since a path can be written in
+/// more than one way.
+pub fn is_asked_for(request: &HttpRequest) -> bool {
+    let within = |path: &str| {
+        path.strip_prefix(PATH)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match request.match_pattern() {
+        Some(route) => within(&route),
+        None => within(request.path()),
+    }
+}
+
+/// Whether the service is reached by TLS, as far as its settings say.
+pub fn is_secure(request: &HttpRequest) -> bool {
+    request
+        .app_data::<web::Data<App>>()
+        .is_some_and(|app| visitor::is_secure(app))
+}
+
+/// Nothing but what we serve, no script but our file, and no text that becomes one.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+/// All that a page may be allowed and this one needs not.
+const PERMISSIONS: &str = "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), idle-detection=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()";
+
+/// Puts on an answer what makes a browser careful with it; `secure` where the service is reached by TLS.
+///
+/// The referrer policy is `same-origin` and not `no-referrer`, with which a browser calls the origin of our own forms `null`.
+pub fn harden(headers: &mut HeaderMap, secure: bool) {
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(CONTENT_SECURITY_POLICY, POLICY);
+    set(REFERRER_POLICY, "same-origin");
+    set(HeaderName::from_static("x-frame-options"), "DENY");
+    set(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    set(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
+    set(HeaderName::from_static("permissions-policy"), PERMISSIONS);
+    set(HeaderName::from_static("x-robots-tag"), "noindex");
+    if secure {
+        set(
+            STRICT_TRANSPORT_SECURITY,
+            "max-age=63072000; includeSubDomains",
+        );
+    }
+}
+
+/// What stands around the content of each page of somebody who is signed in.
+struct Frame {
+    language: Language,
+    /// Who is signed in, by the name in the configuration.
+    admin: String,
+    form_token: String,
+    /// Which of the parts it is.
+    part: Part,
+    /// Where the stream is that says when the page has changed.
+    live: Option<String>,
+    /// What an act has come to.
+    said: Option<words::Said>,
+}
+
+/// The parts that the page has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Overview,
+    Users,
+    Deliveries,
+}
+
+impl Frame {
+    fn new(visitor: &Visitor, part: Part) -> Frame {
+        Frame {
+            language: visitor.language,
+            admin: visitor.name().to_owned(),
+            form_token: visitor.form_token().to_owned(),
+            part,
+            live: None,
+            said: None,
+        }
+    }
+}
+
+/// The answer that shows this.
+fn show(status: StatusCode, language: Language, page: &impl Template) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_LANGUAGE, language.tag()))
+        .insert_header((VARY, "Accept-Language"))
+        // What is written to a text cannot fail.
+        .body(page.render().unwrap_or_default())
+}
+
+/// The answer to an act: go on to that page, by asking for it anew, so that to load it again does nothing again.
+fn go_on(to: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, to))
+        .finish()
+}

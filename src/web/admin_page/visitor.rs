@@ -1,0 +1,273 @@
+//! Who looks at the page. Without a session there is no [`Visitor`], and without a form of that session's own page no [`Act`].
+
+use std::fmt;
+use std::ops::Deref;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::Payload;
+use actix_web::http::header::{
+    CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, LOCATION, ORIGIN,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, web};
+use futures_util::future::{LocalBoxFuture, Ready, ready};
+use url::Url;
+
+use super::sign_in;
+use crate::app::App;
+use crate::error::{Code, Error};
+use crate::sessions::Session;
+use crate::web::extract::{app, only, read};
+use crate::web::page::Language;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Says that nobody did this, but the page did by itself.
+pub const LIVE: HeaderName = HeaderName::from_static("x-live");
+
+/// The app, in the hands of an admin who is signed in.
+pub struct Visitor {
+    app: web::Data<App>,
+    session: Session,
+    /// What the browser shows of the session.
+    pub token: String,
+    /// In which to speak.
+    pub language: Language,
+}
+
+impl Visitor {
+    /// Who it is, by the name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.app.config.admins[self.session.admin].name
+    }
+
+    /// What each form of the session's pages has in it.
+    pub fn form_token(&self) -> &str {
+        &self.session.form_token
+    }
+
+    /// The app, for what goes on when the request is over.
+    pub fn app(&self) -> web::Data<App> {
+        self.app.clone()
+    }
+}
+
+impl Deref for Visitor {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl FromRequest for Visitor {
+    type Error = Barred;
+    type Future = Ready<Result<Self, Barred>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(visitor(request))
+    }
+}
+
+fn visitor(request: &HttpRequest) -> Result<Visitor, Barred> {
+    let app = app(request)?;
+    let token = token(request, &app).unwrap_or_default();
+    let now = app.clock.now();
+    let by_itself = request.headers().contains_key(LIVE);
+    let session = match by_itself {
+        true => app.sessions.seen(&token, now),
+        false => app.sessions.used(&token, now),
+    };
+    match session {
+        Some(session) => Ok(Visitor {
+            session,
+            token,
+            language: Language::of(request),
+            app,
+        }),
+        None if by_itself || request.method() == Method::POST => {
+            let detail = "Your session is over. Sign in again.";
+            Err(Error::new(Code::Unauthorized, detail).into())
+        }
+        None => Err(Barred::SignIn(sign_in::address(request))),
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug)]
+pub enum Barred {
+    /// Nobody is signed in: the address of the form for that.
+    SignIn(String),
+    /// Something else.
+    Error(Error),
+}
+
+impl From<Error> for Barred {
+    fn from(error: Error) -> Barred {
+        Barred::Error(error)
+    }
+}
+
+impl fmt::Display for Barred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Barred::SignIn(_) => f.write_str("nobody is signed in"),
+            Barred::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+impl ResponseError for Barred {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Barred::SignIn(_) => StatusCode::SEE_OTHER,
+            Barred::Error(error) => error.status_code(),
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        match self {
+            Barred::SignIn(address) => HttpResponse::SeeOther()
+                .insert_header((LOCATION, address.as_str()))
+                .finish(),
+            Barred::Error(error) => error.error_response(),
+        }
+    }
+}
+
+/// What a visitor sent with a form of our own.
+pub struct Act {
+    /// Who sent it.
+    pub visitor: Visitor,
+    /// What stands in it.
+    pub form: Form,
+}
+
+impl FromRequest for Act {
+    type Error = Barred;
+    type Future = LocalBoxFuture<'static, Result<Self, Barred>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        // Before the body is read, so that a stranger's takes no time.
+        let visitor = same_origin(request)
+            .map_err(Barred::from)
+            .and_then(|()| visitor(request));
+        let form = Form::from_request(request, payload);
+        Box::pin(async move {
+            let visitor = visitor?;
+            let form = form.await?;
+            if form.field("token") != Some(visitor.form_token()) {
+                return Err(foreign().into());
+            }
+            Ok(Act { visitor, form })
+        })
+    }
+}
+
+/// A form of a page of ours, from whomever.
+pub struct OwnForm(pub Form);
+
+impl FromRequest for OwnForm {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let own = same_origin(request);
+        let form = Form::from_request(request, payload);
+        Box::pin(async move {
+            own?;
+            Ok(OwnForm(form.await?))
+        })
+    }
+}
+
+/// The fields of a form.
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// The field's value, if it is there exactly once.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut named = self.0.iter().filter(|(field, _)| field == name);
+        let (_, value) = named.next()?;
+        named.next().is_none().then_some(value)
+    }
+}
+
+impl FromRequest for Form {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let kind = only(request.headers(), &CONTENT_TYPE).map(str::to_owned);
+        let body = read(request, payload);
+        Box::pin(async move {
+            let kind = kind.unwrap_or_default();
+            let essence = kind.split(';').next().unwrap_or_default().trim();
+            if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+                let detail = "Send Content-Type: application/x-www-form-urlencoded.";
+                return Err(Error::new(Code::UnsupportedMediaType, detail));
+            }
+            let broken = || Error::new(Code::BadRequest, "The form cannot be read.");
+            let text = String::from_utf8(body.await?).map_err(|_| broken())?;
+            let fields =
+                web::Query::<Vec<(String, String)>>::from_query(&text).map_err(|_| broken())?;
+            Ok(Form(fields.into_inner()))
+        })
+    }
+}
+
+fn foreign() -> Error {
+    let detail = "It was sent by another page. Open this one anew and send it from there.";
+    Error::new(Code::ForeignOrigin, detail)
+}
+
+/// A browser says of every form where it comes from, so that one that comes from nowhere is refused as well.
+fn same_origin(request: &HttpRequest) -> Result<(), Error> {
+    let headers = request.headers();
+    let site = headers.contains_key(FETCH_SITE);
+    let own_site = !site || only(headers, &FETCH_SITE) == Some("same-origin");
+    let origin = only(headers, &ORIGIN);
+    let public_url = &app(request)?.config.server.public_url;
+    let own_origin = origin.is_some_and(|origin| is_own(origin, headers, public_url));
+    if own_site && own_origin {
+        return Ok(());
+    }
+    Err(foreign())
+}
+
+/// Ours is the public address, and any other by which the browser reached us: it is the browser that names the host, and a
+/// page of another host cannot have it name ours.
+fn is_own(origin: &str, headers: &HeaderMap, public_url: &Url) -> bool {
+    let host = only(headers, &HOST);
+    let plain = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    origin == public_url.origin().ascii_serialization() || (plain.is_some() && plain == host)
+}
+
+/// The name of the cookie that holds a session. With the prefix a browser takes it from nobody but this very host, over TLS.
+pub fn cookie_name(app: &App) -> &'static str {
+    match is_secure(app) {
+        true => "__Host-kyc-admin",
+        false => "kyc-admin",
+    }
+}
+
+/// Whether the service is reached by TLS.
+pub fn is_secure(app: &App) -> bool {
+    app.config.server.public_url.scheme() == "https"
+}
+
+/// What the browser shows of its session. Where it has more than one of that name, somebody else has set one.
+fn token(request: &HttpRequest, app: &App) -> Option<String> {
+    let name = cookie_name(app);
+    let mut tokens = request
+        .headers()
+        .get_all(COOKIE)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(named, _)| *named == name)
+        .map(|(_, token)| token);
+    let token = tokens.next()?;
+    tokens.next().is_none().then(|| token.to_owned())
+}
