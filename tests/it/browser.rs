@@ -2,75 +2,34 @@
 //! back to the button when all is decided.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use thirtyfour::By;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::browser::{Browser, Reader};
-use crate::support::http;
-use crate::support::process::Process;
+use crate::support::demo::Demo;
 
-const KEY: &str = "demo_partner_key";
+const USER: &str = "customer-42";
 
-/// The demo, with its sandbox provider and its webhooks.
-struct Demo {
-    process: Process,
-    url: String,
-}
-
-impl Demo {
-    async fn start() -> Demo {
-        let mut process = Process::start(&["demo", "--port", "0", "--sandbox-port", "0"], &[]);
-        let url = process.until(async |process| {
-            let said = process.stdout();
-            let url = said.split("the service on ").nth(1)?;
-            url.split(',').next().map(str::to_owned)
-        });
-        let url = url.await;
-        Demo { process, url }
-    }
-
-    async fn call(&self, method: Method, path: &str, body: Value, languages: &str) -> String {
-        let request = http().request(method, format!("{}{path}", self.url));
-        let request = request.header("partner-api-key", KEY);
-        let request = request.header("accept-language", languages).json(&body);
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{answer:?}");
-        answer.text().await.unwrap()
-    }
-
-    /// Registers a user, and serves a page of the partner with the button in it.
-    async fn partners_page(&self, languages: &str) -> MockServer {
-        let user = json!({"userId": "customer-42", "country": "DO"});
-        self.call(Method::POST, "/v1/kyc/links", user, languages)
-            .await;
-        let path = "/v1/kyc/users/customer-42/button";
-        let button = self.call(Method::GET, path, Value::Null, languages).await;
-        let page = format!(
-            "<!doctype html><title>Partner</title><p>{button}</p><noscript>No scripts</noscript>"
-        );
-        let partner = MockServer::start().await;
-        // As strict as a page can be.
-        let answer = ResponseTemplate::new(200)
-            .insert_header("content-security-policy", "default-src 'none'")
-            .set_body_raw(page, "text/html; charset=utf-8");
-        Mock::given(any())
-            .respond_with(answer)
-            .mount(&partner)
-            .await;
-        partner
-    }
-
-    async fn until_the_user_is(&mut self, status: &str) {
-        let url = format!("{}/v1/kyc/users/customer-42", self.url);
-        let reached = async |_: &Process| {
-            let request = http().get(&url).header("partner-api-key", KEY);
-            let user: Value = request.send().await.unwrap().json().await.unwrap();
-            (user["status"] == status).then_some(())
-        };
-        self.process.until(reached).await;
-    }
+/// Registers a user, and serves a page of the partner with the button in it.
+async fn partners_page(demo: &Demo, languages: &str) -> MockServer {
+    demo.register(USER).await;
+    let path = format!("/v1/kyc/users/{USER}/button");
+    let button = demo.call(Method::GET, &path, Value::Null, languages).await;
+    let page = format!(
+        "<!doctype html><title>Partner</title><p>{button}</p><noscript>No scripts</noscript>"
+    );
+    let partner = MockServer::start().await;
+    // As strict as a page can be.
+    let answer = ResponseTemplate::new(200)
+        .insert_header("content-security-policy", "default-src 'none'")
+        .set_body_raw(page, "text/html; charset=utf-8");
+    Mock::given(any())
+        .respond_with(answer)
+        .mount(&partner)
+        .await;
+    partner
 }
 
 /// The user's whole way, which ends on a page with this heading.
@@ -79,13 +38,13 @@ async fn walk(reader: Reader, button: &str, (choice, status): (&str, &str), head
         return;
     };
     let mut demo = Demo::start().await;
-    let partner = demo.partners_page(reader.languages).await;
+    let partner = partners_page(&demo, reader.languages).await;
     browser.goto(partner.uri()).await.unwrap();
     assert_eq!(browser.reads("No scripts").await, !reader.scripts);
     browser.click_on(button).await;
     assert_eq!(browser.heading().await, "Sandbox verification");
     browser.click_on(choice).await;
-    demo.until_the_user_is(status).await;
+    demo.until_the_user_is(USER, status).await;
     browser.goto(partner.uri()).await.unwrap();
     browser.click_on(button).await;
     assert_eq!(browser.heading().await, heading);

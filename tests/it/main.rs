@@ -12,6 +12,8 @@ mod support;
 
 mod acts;
 mod admin;
+mod admin_browser;
+mod admin_page;
 mod browser;
 mod button;
 mod caps;
@@ -40,6 +42,7 @@ mod overload;
 mod privacy;
 mod provider;
 mod refold;
+mod sessions;
 mod slow;
 mod start;
 mod tenancy;

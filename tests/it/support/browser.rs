@@ -14,6 +14,25 @@ use super::http_with;
 use super::process::Process;
 use super::torture::tell;
 
+/// What hostile texts call is `trip()`.
+const TRAP: &str = "
+    window.caught = [];
+    window.trip = () => { window.caught.push('a script ran'); };
+    window.alert = window.trip;
+    document.addEventListener('securitypolicyviolation', (event) => {
+        window.caught.push(event.violatedDirective + ' ' + event.blockedURI + ' ' + event.sample);
+    });
+";
+
+/// All that is serious or worse, as one line each.
+const AXE: &str = "
+    const done = arguments[arguments.length - 1];
+    const line = (fault, node) => fault.id + ': ' + fault.help + ': ' + node.target + ' ' + node.failureSummary;
+    axe.run(document, { resultTypes: ['violations'] }).then((found) => done(found.violations
+        .filter((fault) => ['serious', 'critical'].includes(fault.impact))
+        .flatMap((fault) => fault.nodes.map((node) => line(fault, node)))), (error) => done(['axe: ' + error]));
+";
+
 /// A machine with much to do takes its time to start a browser.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -79,6 +98,61 @@ impl Browser {
             .click()
             .await
             .unwrap();
+    }
+
+    /// Writes into the field with that label.
+    pub async fn write(&self, label: &str, text: &str) {
+        let path = format!("//*[@id=//label[normalize-space()='{label}']/@for]");
+        let field = self.find(By::XPath(path)).await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// Returns when this stands on the page for a person to read, which it does without anybody's doing.
+    pub async fn until_it_reads(&self, text: &str) {
+        let reads = async {
+            while !self.reads(text).await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let read = tokio::time::timeout(PATIENCE, reads).await;
+        assert!(read.is_ok(), "{text} does not come");
+    }
+
+    /// From the next page on, keeps a count of all that a page must never do: run somebody else's script, or try to.
+    pub async fn set_trap(&self) {
+        let source = json!({ "source": TRAP });
+        let add = "Page.addScriptToEvaluateOnNewDocument";
+        self.cdp().send_raw(add, source).await.unwrap();
+    }
+
+    /// What was caught on this page.
+    pub async fn caught(&self) -> Vec<String> {
+        let caught = self.execute("return window.caught", Vec::new()).await;
+        caught.unwrap().convert().unwrap()
+    }
+
+    /// What axe-core finds on this page that is serious or worse; `None` where there is no axe-core, which is said, and
+    /// where nothing may be left out is a failure.
+    pub async fn barriers(&self) -> Option<Vec<String>> {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/target/axe/node_modules/axe-core/axe.min.js"
+        );
+        let Ok(axe) = std::fs::read_to_string(file) else {
+            assert!(!nothing_may_be_left_out(), "there is no axe-core");
+            tell("SKIPPED, cannot be done here: barriers on pages need axe-core, see .ci/run");
+            return None;
+        };
+        self.execute(axe, Vec::new()).await.unwrap();
+        let found = self.execute_async(AXE, Vec::new()).await.unwrap();
+        Some(found.convert().unwrap())
+    }
+
+    /// Lets pages look as on a light or a dark screen.
+    pub async fn likes(&self, scheme: &str) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        let set = "Emulation.setEmulatedMedia";
+        self.cdp().send_raw(set, features).await.unwrap();
     }
 
     /// Whether this stands on the page for a person to read.

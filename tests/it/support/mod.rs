@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod conforms;
+pub mod demo;
 pub mod disk;
 pub mod load;
 pub mod process;
@@ -9,6 +10,7 @@ pub mod service;
 pub mod store;
 pub mod torture;
 pub mod truth;
+pub mod visit;
 pub mod wire;
 
 use std::collections::BTreeMap;

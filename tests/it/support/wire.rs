@@ -60,13 +60,14 @@ impl Wire {
         String::from_utf8(heard).unwrap()
     }
 
-    /// Reads until the service has said this.
-    pub async fn until(&mut self, text: &str) {
+    /// Reads until the service has said this; answers all that was heard.
+    pub async fn until(&mut self, text: &str) -> String {
         let mut heard = Vec::new();
         while !heard.ends_with(text.as_bytes()) {
             let byte = timeout(STUCK, self.0.read_u8()).await;
             heard.push(byte.expect("it is not said").unwrap());
         }
+        String::from_utf8(heard).unwrap()
     }
 
     /// Reads until the service ends the connection; fails when it does not.

@@ -1,0 +1,525 @@
+//! What the admin page shows, and what its buttons do.
+
+use std::time::Duration;
+
+use kyc_tracker::capa::signature::sign;
+use reqwest::Method;
+use serde_json::json;
+use wiremock::matchers::any;
+use wiremock::{Mock, ResponseTemplate};
+
+use crate::support::visit::{Visit, plain};
+use crate::support::wire::Wire;
+use crate::support::{ACME, LINK, OTHER, TestApp};
+
+/// What an open page is told when it is not up to date any more.
+const CHANGED: &str = "event: changed\ndata: 1\n\n";
+
+fn hours(count: u64) -> Duration {
+    Duration::from_secs(3600 * count)
+}
+
+/// The provider answers nothing any more.
+async fn capa_fails(app: &TestApp) {
+    app.capa.reset().await;
+    let failing = Mock::given(any()).respond_with(ResponseTemplate::new(500));
+    failing.mount(&app.capa).await;
+}
+
+/// The ids that the page's list of users shows, in its order.
+fn ids(page: &str) -> Vec<String> {
+    let rows = page.split("<a class=\"id\" href=\"/admin/users/").skip(1);
+    let id = |row: &str| {
+        let id = row.split("<bdi>").nth(1).unwrap();
+        id.split("</bdi>").next().unwrap().to_owned()
+    };
+    rows.map(id).collect()
+}
+
+#[actix_web::test]
+async fn users_are_found_by_whatever_narrows_them() {
+    let app = TestApp::new().await;
+    app.pending("ana").await;
+    app.clock.advance(hours(24 * 31));
+    app.pending_of(OTHER, "bob").await;
+    app.clock.advance(hours(2));
+    app.pending("anton").await;
+    app.deliver("VERIFIED_USER", "anton").await;
+    let visit = Visit::of(&app).await;
+    for (query, found) in [
+        ("", &["anton", "bob", "ana"][..]),
+        ("?q=an", &["anton", "ana"]),
+        (
+            "?q=+an+&partner=&status=&country=&age=&attention=",
+            &["anton", "ana"],
+        ),
+        ("?partner=other", &["bob"]),
+        ("?status=pending", &["bob", "ana"]),
+        ("?status=verified", &["anton"]),
+        ("?country=do", &["anton", "bob", "ana"]),
+        ("?country=MX", &[]),
+        ("?age=1h", &["anton"]),
+        ("?age=7d", &["anton", "bob"]),
+        ("?age=older", &["ana"]),
+        ("?attention=held", &[]),
+        (
+            "?q=an&age=older&status=pending&partner=acme&country=DO",
+            &["ana"],
+        ),
+    ] {
+        let page = visit.read(&format!("/admin/users{query}")).await;
+        assert_eq!(ids(&page), found, "{query}");
+    }
+    for wrong in [
+        "?status=x",
+        "?age=x",
+        "?attention=x",
+        "?cursor=x",
+        "?colour=red",
+    ] {
+        let answer = visit.get(&format!("/admin/users{wrong}")).await;
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(
+            plain(&answer.text).contains("Nothing was changed"),
+            "{answer:?}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn pages_follow_one_another_and_keep_what_narrows() {
+    let app = TestApp::new().await;
+    for number in 0..120 {
+        app.pending(&format!("u{number:03}")).await;
+    }
+    let visit = Visit::of(&app).await;
+    let mut next = "/admin/users?q=u&status=pending".to_owned();
+    let mut found = Vec::new();
+    loop {
+        let page = visit.read(&next).await;
+        assert!(page.contains("value=\"u\"") && page.contains("value=\"pending\" selected"));
+        found.extend(ids(&page));
+        let Some(link) = page
+            .split("\" rel=\"next\"")
+            .next()
+            .filter(|_| page.contains("rel=\"next\""))
+        else {
+            break;
+        };
+        next = link.rsplit("href=\"").next().unwrap().replace("&#38;", "&");
+    }
+    let all: Vec<_> = (0..120)
+        .rev()
+        .map(|number| format!("u{number:03}"))
+        .collect();
+    assert_eq!(found, all);
+}
+
+#[actix_web::test]
+async fn the_sheet_has_every_user_of_the_filter_and_no_formula() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    for (user, external) in [
+        ("u1", "=1+1"),
+        ("u2", "@a"),
+        ("plain", "plain"),
+        ("u4", "a,\"b\""),
+    ] {
+        let body = json!({"userId": user, "externalUserId": external, "country": "DO"});
+        app.ask_for_link(ACME, &body).await;
+    }
+    app.pending_of(OTHER, "else").await;
+    app.deliver("REJECTED_KYC", "plain").await;
+    let visit = Visit::of(&app).await;
+    let answer = visit.get("/admin/users.csv?partner=acme").await;
+    assert_eq!(
+        answer.header("content-disposition"),
+        "attachment; filename=\"users.csv\""
+    );
+    let lines: Vec<_> = answer.text.split("\r\n").collect();
+    let head = "partnerId,userId,externalUserId,country,status,final,needsConfirmation,attempt,source,createdAt,updatedAt,decidedAt,asOf";
+    assert_eq!(lines[0], head);
+    let at = "2026-11-23T19:20:00.123Z";
+    let rest = |status: &str, is_final: bool, source: &str, decided: &str| {
+        format!("DO,{status},{is_final},false,1,{source},{at},{at},{decided},")
+    };
+    let pending = rest("pending", false, "link", "");
+    assert_eq!(lines[1], format!("acme,u4,\"a,\"\"b\"\"\",{pending}"));
+    let rejected = rest("rejected", true, "webhook", at);
+    assert_eq!(lines[2], format!("acme,plain,plain,{rejected}"));
+    assert_eq!(lines[3], format!("acme,u2,'@a,{pending}"));
+    assert_eq!(lines[4], format!("acme,u1,'=1+1,{pending}"));
+    assert_eq!(lines[5..], [""]);
+    assert!(!answer.text.contains(LINK));
+}
+
+#[actix_web::test]
+async fn the_sheet_is_whole_however_long_it_is() {
+    let app = TestApp::new().await;
+    let clock = app.clock.clone();
+    let fill = move |conn: &mut _| {
+        for number in 0..2500 {
+            crate::support::store::register(conn, &clock, &format!("u{number}"))?;
+        }
+        Ok(())
+    };
+    app.db().write(fill).await.unwrap();
+    let answer = Visit::of(&app).await.get("/admin/users.csv").await;
+    let mut ids: Vec<_> = answer.text.lines().skip(1).collect();
+    assert_eq!(ids.len(), 2500);
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 2500);
+}
+
+#[actix_web::test]
+async fn a_user_is_shown_with_all_that_happened_and_without_a_link() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver("CREATED_KYC", "u1").await;
+    for _ in 0..3 {
+        app.deliver("CREATED_KYC", "u1").await;
+    }
+    app.truth.says("u1", "VERIFIED", "s1");
+    app.deliver("VERIFIED_USER", "u1").await;
+    app.look().await;
+    let visit = Visit::of(&app).await;
+    let path = visit.path_of("u1").await;
+    let page = visit.read(&path).await;
+    let said = plain(&page);
+    for part in [
+        "Verified",
+        "Last look at the provider",
+        "“VERIFIED”",
+        "Submitted → Verified",
+        "Webhook VERIFIED_USER",
+        "Pending → Submitted",
+        "It came again 3 times, the last on 2026-11-23 19:20:00 UTC.",
+        "The provider made the current link",
+        "Attempt 1 began: Pending",
+        "In attempt 1 the user is verified since 2026-11-23T19:20:00.123Z, because a signed webhook said so.",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    for secret in [LINK, "provider.example", "/start/", ACME.key, ACME.secret] {
+        assert!(!page.contains(secret), "{secret}");
+    }
+    let missing = visit
+        .get("/admin/users/01900000-0000-7000-8000-000000000000")
+        .await;
+    assert_eq!(missing.status, 404);
+    assert!(
+        plain(&missing.text).contains("There is no such user"),
+        "{missing:?}"
+    );
+}
+
+#[actix_web::test]
+async fn an_override_asks_for_a_reason_and_keeps_it_with_the_name() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    let visit = Visit::of(&app).await;
+    let path = visit.path_of("u1").await;
+    let act = format!("{path}/override");
+    let long = "x".repeat(501);
+    for fields in [
+        &[][..],
+        &[("status", "verified")],
+        &[("status", "verified"), ("reason", "  ")],
+        &[("status", "verified"), ("reason", &long)],
+        &[("status", "verified"), ("reason", "a\nb")],
+        &[("status", "nothing"), ("reason", "x")],
+        &[("reason", "x")],
+    ] {
+        let answer = visit.act(&act, fields).await;
+        assert_eq!(answer.header("location"), format!("{path}?said=reason"));
+    }
+    assert_eq!(app.status("u1").await, "pending");
+    let fields = [
+        ("status", "rejected"),
+        ("reason", "Seen <b>the</b> papers."),
+    ];
+    let answer = visit.act(&act, &fields).await;
+    let page = visit.read(answer.header("location")).await;
+    assert!(plain(&page).contains("The status was set by hand."));
+    assert!(plain(&page).contains("ops set the status by hand: Pending → Rejected"));
+    assert!(
+        page.contains("“Seen &#60;b&#62;the&#60;/b&#62; papers.”"),
+        "{page}"
+    );
+    assert_eq!(app.status("u1").await, "rejected");
+}
+
+#[actix_web::test]
+async fn to_confirm_asks_the_provider_and_says_when_it_cannot_be_asked() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.truth.says("u1", "VERIFIED", "s1");
+    let visit = Visit::of(&app).await;
+    let path = visit.path_of("u1").await;
+    let answer = visit.act(&format!("{path}/confirm"), &[]).await;
+    assert_eq!(answer.header("location"), format!("{path}?said=confirmed"));
+    assert_eq!(app.status("u1").await, "verified");
+    app.clock.advance(Duration::from_secs(60));
+    capa_fails(&app).await;
+    let answer = visit.act(&format!("{path}/confirm"), &[]).await;
+    let page = visit.read(answer.header("location")).await;
+    assert!(page.contains("role=\"alert\""), "{answer:?}");
+    let none = "/admin/users/01900000-0000-7000-8000-000000000000/confirm";
+    assert_eq!(visit.act(none, &[]).await.status, 404);
+}
+
+/// The paths of all deliveries that the page lists so.
+async fn deliveries(visit: &Visit<'_>, query: &str) -> Vec<String> {
+    let page = visit.read(&format!("/admin/deliveries{query}")).await;
+    let rows = page
+        .split("<a class=\"id\" href=\"/admin/deliveries/")
+        .skip(1);
+    rows.map(|row| format!("/admin/deliveries/{}", row.split('"').next().unwrap()))
+        .collect()
+}
+
+#[actix_web::test]
+async fn deliveries_are_found_by_outcome_and_say_what_they_would_do() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver("REJECTED_KYC", "u1").await;
+    app.deliver("VERIFIED_USER", "nobody").await;
+    app.deliver_to(OTHER, "NEWS", "u1").await;
+    let visit = Visit::of(&app).await;
+    assert_eq!(deliveries(&visit, "").await.len(), 3);
+    assert_eq!(
+        deliveries(&visit, "?partner=other&outcome=&age=")
+            .await
+            .len(),
+        1
+    );
+    app.clock.advance(hours(2));
+    let visit = Visit::of(&app).await;
+    assert_eq!(deliveries(&visit, "?age=1h").await.len(), 0);
+    for (outcome, would) in [
+        (
+            "applied",
+            "For user u1 it would be repeated; the status would stay Rejected.",
+        ),
+        (
+            "unmatched",
+            "Nothing: the partner has no user with this externalUserId.",
+        ),
+        ("ignored", "Nothing: its event is unknown."),
+    ] {
+        let found = deliveries(&visit, &format!("?age=24h&outcome={outcome}")).await;
+        let said = plain(&visit.read(&found[0]).await);
+        assert!(said.contains(would), "{said}");
+    }
+    assert_eq!(visit.get("/admin/deliveries/none").await.status, 404);
+    assert_eq!(visit.get("/admin/deliveries?outcome=x").await.status, 400);
+}
+
+#[actix_web::test]
+async fn a_delivery_is_folded_again_as_the_rule_has_it() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver("VERIFIED_USER", "u1").await;
+    app.deliver("REJECTED_KYC", "u1").await;
+    assert_eq!(app.status("u1").await, "in_review");
+    app.truth.says("u1", "VERIFIED", "s1");
+    app.pass(hours(1)).await;
+    assert_eq!(app.status("u1").await, "verified");
+    let visit = Visit::of(&app).await;
+    let held = deliveries(&visit, "?outcome=held").await.remove(0);
+    let said = plain(&visit.read(&held).await);
+    assert!(said.contains("It would be held and move user u1 from Verified to In review. A look at the provider would follow."), "{said}");
+    let answer = visit.act(&format!("{held}/refold"), &[]).await;
+    assert_eq!(answer.header("location"), format!("{held}?said=refolded"));
+    assert_eq!(app.status("u1").await, "in_review");
+    let none = "/admin/deliveries/none/refold";
+    assert_eq!(visit.act(none, &[]).await.status, 404);
+}
+
+#[actix_web::test]
+async fn of_a_body_only_what_the_rule_reads_is_shown() {
+    let app = TestApp::new().await;
+    let bodies = [
+        r#"{"type":"KYC","event":"VERIFIED_USER","externalUserId":"u1","firstName":"Ana","n":[471147]}"#,
+        r#"{"type":"TRANSACTION","event":"ONRAMP","userInformation":{"firstName":"Ana"}}"#,
+        r#"{"type":"TRANSACTION","userInformation":{"firstName":"Ana","idNumber":471147"#,
+    ];
+    for body in bodies {
+        app.deliver_raw(ACME.id, body, &[&sign(ACME.secret, body.as_bytes())])
+            .await;
+    }
+    let visit = Visit::of(&app).await;
+    let found = deliveries(&visit, "").await;
+    let mut pages = Vec::new();
+    for path in &found {
+        let page = visit.read(path).await;
+        assert!(!page.contains("Ana") && !page.contains("471147"), "{page}");
+        pages.push(page);
+    }
+    assert!(
+        pages[2].contains("&#34;event&#34;:&#34;VERIFIED_USER&#34;"),
+        "{}",
+        pages[2]
+    );
+    assert!(pages[1].contains("It was not kept"));
+    assert!(pages[0].contains("&#34;firstName&#34;:"));
+}
+
+#[actix_web::test]
+async fn the_overview_counts_what_is_there() {
+    let app = TestApp::new().await;
+    for user in ["u1", "u2", "u3", "u4"] {
+        app.pending(user).await;
+    }
+    app.deliver("CREATED_KYC", "u1").await;
+    app.clock.advance(hours(1));
+    app.deliver("VERIFIED_USER", "u1").await;
+    app.deliver("REJECTED_KYC", "u2").await;
+    app.deliver("VERIFIED_USER", "nobody").await;
+    app.deliver_raw("acme", "{}", &["0"]).await;
+    app.clock.advance(hours(1));
+    let visit = Visit::of(&app).await;
+    let said = plain(&visit.read("/admin").await);
+    for part in [
+        "2 Pending",
+        "1 Verified",
+        "1 Rejected",
+        "Signature failures Webhooks refused since the start of the service; nothing else is kept of them 1",
+        "Unmatched Deliveries that wait for their user to be registered 1",
+        "Attempts with a link 4",
+        "Submitted 2 50 %",
+        "Decided 2 50 %",
+        "median 1 h",
+        "Of the last 2 decisions",
+        "2026-11-23 1 1",
+        "Applied 2 3",
+        "acme Is asked as usual 2026-11-23 20:20:00 1 h ago",
+        "other Is asked as usual none yet",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[actix_web::test]
+async fn the_page_speaks_spanish_to_who_likes_that() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver("CREATED_KYC", "u1").await;
+    let visit = Visit::of(&app).await;
+    let user = visit.path_of("u1").await;
+    let delivery = deliveries(&visit, "").await.remove(0);
+    let spanish = [("accept-language", "es-MX,es;q=0.9,en;q=0.5")];
+    for (path, said) in [
+        ("/admin/sign-in", "Clave de administrador"),
+        ("/admin", "Espera a una persona"),
+        ("/admin/users", "Comienzo de un id"),
+        (&user, "En el intento 1"),
+        ("/admin/deliveries", "Resultado"),
+        (&delivery, "Qué haría"),
+        ("/admin/nothing", "Aquí no hay nada"),
+    ] {
+        let answer = visit.get_with(path, &spanish).await;
+        assert!(answer.text.contains("<html lang=\"es\">"), "{path}");
+        let text = plain(&answer.text);
+        assert!(text.contains(said), "{path}: {text}");
+        for english in [" the ", " Sign ", " of ", " Users ", " Status ", " ago "] {
+            assert!(!text.contains(english), "{path} says {english}: {text}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn an_open_page_is_told_when_it_has_changed_and_not_when_its_session_is_over() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.pending("u2").await;
+    let visit = Visit::of(&app).await;
+    let key = visit
+        .path_of("u1")
+        .await
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .to_owned();
+    let mut wire = Wire::to(&app.url).await;
+    let cookie = visit.cookie.borrow().clone();
+    let ask = format!("GET /admin/live?user={key} HTTP/1.1\r\nhost: x\r\ncookie: {cookie}\r\n\r\n");
+    wire.say(&ask).await;
+    wire.until(CHANGED).await;
+    app.listened_for(1).await;
+    app.deliver("CREATED_KYC", "u2").await;
+    app.deliver("CREATED_KYC", "u1").await;
+    wire.until(CHANGED).await;
+    visit.act("/admin/sign-out", &[]).await;
+    app.deliver("VERIFIED_USER", "u1").await;
+    let heard = wire.until("0\r\n\r\n").await;
+    assert!(!heard.contains("changed"), "{heard}");
+    app.listened_for(0).await;
+}
+
+#[actix_web::test]
+async fn the_overview_is_told_of_a_change_once_it_is_counted() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    let visit = Visit::of(&app).await;
+    visit.read("/admin").await;
+    let mut wire = Wire::to(&app.url).await;
+    let cookie = visit.cookie.borrow().clone();
+    wire.say(&format!(
+        "GET /admin/live HTTP/1.1\r\nhost: x\r\ncookie: {cookie}\r\n\r\n"
+    ))
+    .await;
+    wire.until(CHANGED).await;
+    app.listened_for(2).await;
+    app.clock.advance(Duration::from_secs(60));
+    app.deliver("VERIFIED_USER", "u1").await;
+    wire.until(CHANGED).await;
+    assert!(plain(&visit.read("/admin").await).contains("1 Verified"));
+}
+
+#[actix_web::test]
+async fn whom_the_provider_fails_is_said_on_the_overview() {
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    capa_fails(&app).await;
+    for _ in 0..20 {
+        app.clock.advance(Duration::from_secs(61));
+        app.look().await;
+    }
+    let said = plain(&Visit::of(&app).await.read("/admin").await);
+    assert!(
+        said.contains("acme Failed lately; asked again in"),
+        "{said}"
+    );
+    let never = TestApp::with(&[("KYC__WEBHOOKS__CONFIRM", "never")]).await;
+    let said = plain(&Visit::of(&never).await.read("/admin").await);
+    assert!(said.contains("acme Is never asked"), "{said}");
+}
+
+#[actix_web::test]
+async fn what_a_browser_may_keep_has_an_address_that_changes_with_it() {
+    let app = TestApp::new().await;
+    let visit = Visit::of(&app).await;
+    let page = visit.read("/admin").await;
+    for name in ["style.css", "live.js"] {
+        let begin = format!("\"/admin/assets/{name}?");
+        let hash = page
+            .split(&begin)
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        assert_eq!(hash.len(), 16);
+        let request = app.request(Method::GET, &format!("/admin/assets/{name}?{hash}"));
+        let answer = app.send(request).await;
+        let kept = "public, max-age=31536000, immutable";
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("cache-control")),
+            (200, kept)
+        );
+    }
+    let inline = ["<script>", "style=\"", " onclick", "javascript:"];
+    assert!(inline.iter().all(|part| !page.contains(part)));
+}
