@@ -7,6 +7,7 @@
 
 use crate::capa::payload;
 use crate::clock::Clock;
+use crate::db::acts::{self, Act};
 use crate::db::deliveries::{self, Delivery};
 use crate::db::transitions::Cause;
 use crate::db::{Conn, QueryResult};
@@ -71,7 +72,7 @@ pub fn would(conn: &mut Conn, confirm: Confirm, delivery: &Delivery) -> QueryRes
 }
 
 /// Folds the delivery with that id once more; run it in a write, and wake the looks when one follows. `None` when there is
-/// no such delivery. A second time it does what a repeat of the delivery would do.
+/// no such delivery. The admin of that name is written down where it is folded. A second time it does what a repeat of the delivery would do.
 ///
 /// A delivery that belonged to nobody belongs to its user from then on. One that was a user's already stays in the attempt
 /// and at the place where it was, and its outcome changes only within that attempt and only to one that goes further, so
@@ -80,6 +81,7 @@ pub fn again(
     conn: &mut Conn,
     clock: &Clock,
     confirm: Confirm,
+    admin: &str,
     delivery_id: &str,
 ) -> QueryResult<Option<Would>> {
     let Some((delivery, _)) = deliveries::by_id(conn, delivery_id)? else {
@@ -102,7 +104,17 @@ pub fn again(
         event: delivery.event.as_deref().unwrap_or_default(),
         delivery_id: &delivery.id,
     };
-    ingest::carry_out(conn, confirm, &folded, cause, clock.now())?;
+    let now = clock.now();
+    ingest::carry_out(conn, confirm, &folded, cause, now)?;
+    let act = Act {
+        id: clock.id(),
+        user_key: folded.user.id.clone(),
+        admin: admin.to_owned(),
+        kind: acts::REFOLD.to_owned(),
+        delivery_id: Some(delivery.id.clone()),
+        at: now,
+    };
+    acts::record(conn, &act)?;
     Ok(Some(told))
 }
 

@@ -5,6 +5,7 @@
 //! the disk, so that what it returned may be acknowledged. None is held over a call to anybody else.
 //! Queries stand in one file per table, take the connection first, and never see the doors.
 
+pub mod acts;
 pub mod attempts;
 pub mod catch_ups;
 mod checkpoints;

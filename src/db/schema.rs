@@ -1,6 +1,17 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    acts (id) {
+        id -> Text,
+        user_key -> Text,
+        admin -> Text,
+        kind -> Text,
+        delivery_id -> Nullable<Text>,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
     attempts (user_key, attempt) {
         user_key -> Text,
         attempt -> BigInt,
@@ -155,6 +166,7 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(
+    acts,
     attempts,
     catch_ups,
     deliveries,

@@ -106,7 +106,7 @@ impl Play {
     }
 
     fn again(&mut self, id: &str) -> Would {
-        let again = refold::again(&mut self.conn, &self.clock, self.confirm, id).unwrap();
+        let again = refold::again(&mut self.conn, &self.clock, self.confirm, "ops", id).unwrap();
         again.expect("it is stored")
     }
 

@@ -23,7 +23,7 @@ use crate::kyc::status::Status;
 use crate::kyc::verification::Outcome;
 use crate::language::Language;
 use crate::overrule::{self, Order};
-use crate::{catch_up, reconcile, why};
+use crate::{catch_up, confirm, why};
 
 /// A user and whose it is.
 #[derive(Serialize, ToSchema)]
@@ -271,9 +271,7 @@ pub async fn confirm(
         .read(move |conn| users::find(conn, &partner, &user_id))
         .await?
         .ok_or_else(not_found)?;
-    // A user of a partner who was taken out of the configuration cannot be asked about any more.
-    let place = admin.partner_place(&names.0).ok_or_else(not_found)?;
-    reconcile::now(&admin, place, &user, admin.clock.now()).await?;
+    confirm::user(&admin, admin.name(), &user).await?;
     whole(&admin, names).await.map(Json)
 }
 

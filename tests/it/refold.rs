@@ -36,7 +36,7 @@ async fn again(app: &TestApp, place: usize) -> Would {
     let again = app
         .app
         .db
-        .write(move |conn| refold::again(conn, &clock, confirm, &id));
+        .write(move |conn| refold::again(conn, &clock, confirm, "ops", &id));
     assert_eq!(again.await.unwrap().as_ref(), Some(&would));
     would
 }
@@ -189,7 +189,8 @@ async fn there_is_nothing_to_fold_of_a_delivery_that_is_not_there() {
         "'; DROP TABLE users",
     ] {
         let (clock, id) = (clock.clone(), id.to_owned());
-        let again = move |conn: &mut _| refold::again(conn, &clock, Confirm::OnConflict, &id);
+        let again =
+            move |conn: &mut _| refold::again(conn, &clock, Confirm::OnConflict, "ops", &id);
         assert_eq!(app.app.db.write(again).await.unwrap(), None);
     }
 }

@@ -13,10 +13,9 @@ use crate::refold::{self, Would};
 pub async fn refold(act: Act, id: Path<String>) -> Result<HttpResponse, Error> {
     let (app, id) = (&act.visitor, id.into_inner());
     let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
-    let delivery = id.clone();
-    let change = move |conn: &mut _| refold::again(conn, &clock, confirm, &delivery);
+    let (admin, delivery) = (app.name().to_owned(), id.clone());
+    let change = move |conn: &mut _| refold::again(conn, &clock, confirm, &admin, &delivery);
     let would = app.db.write(change).await?.ok_or_else(not_found)?;
-    log::info!(admin = app.name(), delivery = id; "An admin had a delivery folded again.");
     let said = match would {
         Would::Nothing(_) => "nothing",
         Would::Fold { look, .. } => {

@@ -4,6 +4,7 @@ use super::times::When;
 use super::user::Facts;
 use super::words;
 use crate::clock::Timestamp;
+use crate::db::acts::REFOLD;
 use crate::db::deliveries::Delivery;
 use crate::db::transitions::Transition;
 use crate::kyc::status::Source;
@@ -63,6 +64,28 @@ pub fn of(language: Language, facts: &Facts, now: Timestamp) -> Vec<Event> {
             ),
             details: vec![format!("“{}”", act.reason)],
             delivery: None,
+        });
+    }
+    for act in &facts.acts {
+        let (admin, refolded) = (&act.admin, act.kind == REFOLD);
+        events.push(Event {
+            at: act.at,
+            when: when(act.at),
+            attempt: None,
+            kind: "by_hand",
+            title: if refolded {
+                language.choose(
+                    format!("{admin} had a delivery folded again"),
+                    format!("{admin} hizo procesar de nuevo una entrega"),
+                )
+            } else {
+                language.choose(
+                    format!("{admin} had the provider asked"),
+                    format!("{admin} hizo consultar al proveedor"),
+                )
+            },
+            details: Vec::new(),
+            delivery: act.delivery_id.clone(),
         });
     }
     if let Some(at) = facts.user.link_created_at {
@@ -164,10 +187,15 @@ fn came(language: Language, delivery: &Delivery, now: Timestamp) -> Event {
 fn again(language: Language, delivery: &Delivery, now: Timestamp) -> Option<String> {
     let last = When::new(language, delivery.last_received_at, now);
     let (plain, times) = (last.plain, delivery.repeats);
-    (times > 0).then(|| {
-        language.choose(
-            format!("It came again {times} times, the last on {plain} UTC."),
-            format!("Llegó otras {times} veces; la última, {plain} UTC."),
-        )
-    })
+    match times {
+        0 => None,
+        1 => Some(language.choose(
+            format!("It came again once, on {plain}."),
+            format!("Llegó otra vez, {plain}."),
+        )),
+        _ => Some(language.choose(
+            format!("It came again {times} times, the last on {plain}."),
+            format!("Llegó otras {times} veces; la última, {plain}."),
+        )),
+    }
 }

@@ -1,0 +1,28 @@
+//! Has the provider asked about a user now, because an admin wants it. Who did is written down.
+
+use crate::app::App;
+use crate::db::acts::{self, Act};
+use crate::db::users::User;
+use crate::error::{Code, Error};
+use crate::reconcile;
+
+/// Asks; the answer is put in its place as that of any look. Twice within some seconds asks once.
+///
+/// # Errors
+/// When the provider or the store fails, or the user's partner was taken out of the configuration.
+pub async fn user(app: &App, admin: &str, user: &User) -> Result<(), Error> {
+    let gone = || Error::new(Code::UserNotFound, "Its partner is not known any more.");
+    let place = app.partner_place(&user.partner).ok_or_else(gone)?;
+    let now = app.clock.now();
+    reconcile::now(app, place, user, now).await?;
+    let act = Act {
+        id: app.clock.id(),
+        user_key: user.id.clone(),
+        admin: admin.to_owned(),
+        kind: acts::CONFIRM.to_owned(),
+        delivery_id: None,
+        at: now,
+    };
+    app.db.write(move |conn| acts::record(conn, &act)).await?;
+    Ok(())
+}
