@@ -102,7 +102,7 @@ impl Known {
             more => {
                 let times = more + 1;
                 language.choose(
-                    format!(", for the {times}. time"),
+                    format!(", {times} times so far"),
                     format!(", por {times}.ª vez"),
                 )
             }

@@ -27,8 +27,8 @@ use month::{KEPT, Month, Tally};
 
 /// The store is not read again before so many times as long as a reading took have passed.
 const SHARE: u32 = 20;
-/// How long who asks waits for a reading.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long who asks waits for a reading at the most.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -107,15 +107,20 @@ impl Outcomes {
 impl Census {
     /// What the last reading found, after a new one unless the last is younger than `age`, or was too dear to be repeated yet.
     ///
-    /// A reading that is slow goes on when nobody waits for it any more. One that fails leaves the last as it is. `None` where
-    /// none has come to an end yet.
-    pub async fn no_older_than(&self, app: &web::Data<App>, age: Duration) -> Option<Arc<Counted>> {
+    /// A reading that takes longer than `patience` goes on when nobody waits for it any more. One that fails leaves the last as
+    /// it is. `None` where none has come to an end yet.
+    pub async fn no_older_than(
+        &self,
+        app: &web::Data<App>,
+        age: Duration,
+        patience: Duration,
+    ) -> Option<Arc<Counted>> {
         let app = app.clone();
         let reading = rt::spawn(async move {
             app.census.read(&app, age).await;
             app.census.search(&app).await;
         });
-        let _ = timeout(PATIENCE, reading).await;
+        let _ = timeout(patience, reading).await;
         self.last()
     }
 

@@ -10,7 +10,7 @@ use prometheus::{
 
 use super::seconds;
 use crate::app::App;
-use crate::census::{Counted, Figures};
+use crate::census::{Counted, Figures, PATIENCE};
 use crate::clock::Timestamp;
 use crate::kyc::status::Status;
 
@@ -114,7 +114,7 @@ fn show_time(gauge: &IntGaugeVec, partner: &str, time: Option<Timestamp>) {
 
 /// Sets the gauges to what was counted last, and counts anew where that is due.
 pub(super) async fn refresh(app: &web::Data<App>) {
-    if let Some(counted) = app.census.no_older_than(app, FRESH).await {
+    if let Some(counted) = app.census.no_older_than(app, FRESH, PATIENCE).await {
         app.metrics.standing.show(app, &counted);
     }
 }

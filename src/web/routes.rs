@@ -60,6 +60,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(get("/v1/admin/stats", admin::stats))
         // Admins in their browser, with a session that a key began.
         .service(page("/admin", admin_page::overview::overview))
+        .service(page("/admin/", admin_page::with_slash))
         .service(page("/admin/users", admin_page::users::list))
         .service(page("/admin/users.csv", admin_page::users::as_sheet))
         .service(page("/admin/users/{user}", admin_page::user::one))

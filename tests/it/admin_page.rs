@@ -138,7 +138,7 @@ async fn the_sheet_has_every_user_of_the_filter_and_no_formula() {
     );
     let lines: Vec<_> = answer.text.split("\r\n").collect();
     let head = "partnerId,userId,externalUserId,country,status,final,needsConfirmation,attempt,source,createdAt,updatedAt,decidedAt,asOf";
-    assert_eq!(lines[0], head);
+    assert_eq!(lines[0], format!("\u{feff}{head}"));
     let at = "2026-11-23T19:20:00.123Z";
     let rest = |status: &str, is_final: bool, source: &str, decided: &str| {
         format!("DO,{status},{is_final},false,1,{source},{at},{at},{decided},")
@@ -235,7 +235,13 @@ async fn an_override_asks_for_a_reason_and_keeps_it_with_the_name() {
         assert_eq!(answer.header("location"), format!("{path}?said=reason"));
     }
     assert_eq!(app.status("u1").await, "pending");
+    let late = [("seen", "1.1"), ("status", "verified"), ("reason", "x")];
+    let answer = visit.act(&act, &late).await;
+    assert_eq!(answer.header("location"), format!("{path}?said=moved"));
+    assert_eq!(app.status("u1").await, "pending");
+    let seen = visit.seen(&path).await;
     let fields = [
+        ("seen", &*seen),
         ("status", "rejected"),
         ("reason", "Seen <b>the</b> papers."),
     ];
@@ -391,10 +397,10 @@ async fn the_overview_counts_what_is_there() {
         "Submitted 2 50 %",
         "Decided 2 50 %",
         "median 1 h",
-        "Of the last 2 decisions",
+        "Decisions counted, without those by hand: 2.",
         "2026-11-23 1 1",
         "Applied 2 3",
-        "acme Is asked as usual 2026-11-23 20:20:00 1 h ago",
+        "acme Is asked as usual 2026-11-23 20:20:00 UTC 1 h ago",
         "other Is asked as usual none yet",
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -412,7 +418,7 @@ async fn the_page_speaks_spanish_to_who_likes_that() {
     let spanish = [("accept-language", "es-MX,es;q=0.9,en;q=0.5")];
     for (path, said) in [
         ("/admin/sign-in", "Clave de administrador"),
-        ("/admin", "Espera a una persona"),
+        ("/admin", "Requiere atención"),
         ("/admin/users", "Comienzo de un id"),
         (&user, "En el intento 1"),
         ("/admin/deliveries", "Resultado"),
@@ -481,12 +487,12 @@ async fn the_overview_is_told_of_a_change_once_it_is_counted() {
 #[actix_web::test]
 async fn whom_the_provider_fails_is_said_on_the_overview() {
     let app = TestApp::new().await;
-    app.pending("u1").await;
-    capa_fails(&app).await;
-    for _ in 0..20 {
-        app.clock.advance(Duration::from_secs(61));
-        app.look().await;
+    for user in ["u1", "u2", "u3", "u4", "u5"] {
+        app.pending(user).await;
     }
+    capa_fails(&app).await;
+    app.clock.advance(Duration::from_secs(90));
+    app.look().await;
     let said = plain(&Visit::of(&app).await.read("/admin").await);
     assert!(
         said.contains("acme Failed lately; asked again in"),

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kyc_tracker::census::Counted;
 use kyc_tracker::census::month::{DecisionTimes, Month};
+use kyc_tracker::census::{Counted, PATIENCE};
 use kyc_tracker::clock::Timestamp;
 use kyc_tracker::import::{self, Entry};
 use kyc_tracker::kyc::status::Status;
@@ -27,7 +27,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 async fn ask(app: &TestApp, age: Duration) -> Option<Arc<Counted>> {
-    app.app.census.no_older_than(&app.app, age).await
+    app.app.census.no_older_than(&app.app, age, PATIENCE).await
 }
 
 /// Whoever asks again lets an hour pass before, so that it does not matter how long a reading takes.

@@ -32,11 +32,12 @@ fn minutes(count: u64) -> Duration {
 async fn a_stranger_is_led_to_the_form_and_from_there_to_what_was_wanted() {
     let app = TestApp::new().await;
     let visit = Visit::stranger(&app);
-    for path in PAGES {
+    for path in PAGES.into_iter().filter(|path| !path.ends_with("live")) {
         let answer = visit.get(path).await;
         assert_eq!((answer.status.as_u16(), &*answer.text), (303, ""), "{path}");
         assert!(answer.header("location").starts_with("/admin/sign-in"));
     }
+    assert_eq!(visit.get("/admin/live").await.status, 401);
     let answer = visit.get("/admin/users?q=a%26b&status=verified").await;
     let form = visit.read(answer.header("location")).await;
     let to = "/admin/users?q=a%26b&status=verified";
@@ -168,7 +169,7 @@ async fn who_signs_out_is_out_on_the_server_and_leaves_nothing_in_the_browser() 
         kept,
         "kyc-admin=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
     );
-    let cleared = r#""cache", "cookies", "storage""#;
+    let cleared = r#""cache", "storage""#;
     assert_eq!(answer.header("clear-site-data"), cleared);
     *visit.cookie.borrow_mut() = stolen;
     assert_eq!(visit.get("/admin/users").await.status, 303);
@@ -230,9 +231,9 @@ async fn nothing_is_done_that_comes_from_another_page() {
     // By the public address, and by the one that the browser used.
     for origin in ["http://127.0.0.1:8080", &app.url] {
         let own = [("origin", origin), ("sec-fetch-site", "same-origin")];
-        let answer = visit
-            .post_with(&format!("{user}/override"), &order, &own)
-            .await;
+        let (path, seen) = (format!("{user}/override"), visit.seen(&user).await);
+        let order = [("seen", &*seen), order[0], order[1], order[2]];
+        let answer = visit.post_with(&path, &order, &own).await;
         assert_eq!(answer.header("location"), format!("{user}?said=overridden"));
     }
     assert_eq!(app.status("u1").await, "verified");
@@ -242,6 +243,92 @@ fn refused(answer: &Answer) {
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(plain(&answer.text).contains("The request comes from another page"));
     assert_eq!(answer.header("set-cookie"), "");
+}
+
+#[actix_web::test]
+async fn over_tls_a_page_without_it_is_another_one() {
+    let app = TestApp::with(&[("KYC__SERVER__PUBLIC_URL", "https://kyc.example")]).await;
+    let visit = Visit::stranger(&app);
+    let host = app.url.replace("http://", "");
+    let (plain, tls) = (app.url.clone(), format!("https://{host}"));
+    let key = [("key", ADMIN_KEY)];
+    for (origin, status) in [
+        (&*plain, 403),
+        ("http://kyc.example", 403),
+        (&*tls, 303),
+        ("https://kyc.example", 303),
+    ] {
+        let own = [("origin", origin), ("sec-fetch-site", "same-origin")];
+        let answer = visit.post_with("/admin/session", &key, &own).await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
+}
+
+#[actix_web::test]
+async fn to_sign_in_again_ends_the_session_before() {
+    let app = TestApp::new().await;
+    let visit = Visit::of(&app).await;
+    let before = visit.cookie.borrow().clone();
+    visit.sign_in(ADMIN_KEY).await;
+    assert_eq!(visit.get("/admin/users").await.status, 200);
+    *visit.cookie.borrow_mut() = before;
+    assert_eq!(visit.get("/admin/users").await.status, 303);
+}
+
+#[actix_web::test]
+async fn an_open_stream_keeps_nobody_signed_in() {
+    let app = TestApp::new().await;
+    let visit = Visit::of(&app).await;
+    app.clock.advance(minutes(14));
+    let cookie = visit.cookie.borrow().clone();
+    let open = app
+        .request(Method::GET, "/admin/live")
+        .header("cookie", &cookie);
+    let stream = open.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    app.clock.advance(minutes(1));
+    assert_eq!(visit.get("/admin/users").await.status, 303);
+    let again = app
+        .request(Method::GET, "/admin/live")
+        .header("cookie", &cookie);
+    assert_eq!(again.send().await.unwrap().status(), 401);
+}
+
+#[actix_web::test]
+async fn who_follows_a_link_from_elsewhere_is_asked_to_ask_again() {
+    let app = TestApp::new().await;
+    let stranger = Visit::stranger(&app);
+    let elsewhere = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+    ];
+    let answer = stranger.get_with("/admin/users", &elsewhere).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("refresh")),
+        (200, "0")
+    );
+    assert_eq!(plain(&answer.text), "kyc-tracker");
+    careful(&answer);
+}
+
+#[actix_web::test]
+async fn a_form_that_comes_too_late_leads_back_to_its_page() {
+    let app = TestApp::new().await;
+    let stranger = Visit::stranger(&app);
+    let answer = stranger
+        .post("/admin/users/u/override", &[("token", "x")])
+        .await;
+    assert_eq!(answer.status, 401);
+    let back = "href=\"/admin/sign-in?to=%2Fadmin%2Fusers%2Fu\"";
+    assert!(answer.text.contains(back), "{answer:?}");
+    let long = format!("/admin/users?q={}", "x".repeat(3000));
+    let answer = stranger.get(&long).await;
+    assert_eq!(answer.header("location"), "/admin/sign-in");
+    let sheet = stranger.get("/admin/users.csv?q=a").await;
+    assert_eq!(
+        sheet.header("location"),
+        "/admin/sign-in?to=%2Fadmin%2Fusers%3Fq%3Da"
+    );
 }
 
 #[actix_web::test]
@@ -343,6 +430,8 @@ async fn every_answer_has_all_that_makes_a_browser_careful() {
         visit.get("/admin/nothing").await,
         visit.get("/admin/users?colour=red").await,
         visit.get("/%61dmin/users").await,
+        visit.get("/%61dmin/nothing").await,
+        visit.get("/admin/").await,
         visit.get(&user).await,
         visit.post("/admin", &[]).await,
         visit.post_with("/admin/sign-out", &[], &[]).await,

@@ -68,7 +68,11 @@ struct Row {
 impl Row {
     fn new(visitor: &Visitor, delivery: Delivery) -> Row {
         Row {
-            received: When::new(visitor.language, delivery.received_at, visitor.clock.now()),
+            received: When::new(
+                visitor.language,
+                delivery.last_received_at,
+                visitor.clock.now(),
+            ),
             id: delivery.id,
             event: delivery.event.unwrap_or_else(|| "—".to_owned()),
             family: delivery.family,

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use askama::Template;
 
-use super::{PATH, assets, words};
+use super::{PATH, assets, sign_in, words};
 use crate::error::{Code, Error};
 use crate::web::page::Language;
 
@@ -14,7 +14,7 @@ struct Page<'a> {
     title: &'static str,
     code: &'static str,
     request_id: &'a str,
-    to: &'static str,
+    to: String,
     label: &'static str,
 }
 
@@ -22,11 +22,19 @@ struct Page<'a> {
 pub fn show(request: &HttpRequest, error: &Error, request_id: &str) -> String {
     let language = Language::of(request);
     let (to, label) = match error.code() {
-        Code::Unauthorized => (
-            "/admin/sign-in",
-            language.choose("Sign in", "Iniciar sesión"),
-        ),
-        _ => (PATH, language.choose("Go to the overview", "Ir al resumen")),
+        Code::Unauthorized => {
+            // Back to where the form was that came too late: an act is one step below it.
+            let page = request
+                .path()
+                .rsplit_once('/')
+                .map_or(PATH, |(page, _)| page);
+            let sign_in = language.choose("Sign in", "Iniciar sesión");
+            (sign_in::address_to(page), sign_in)
+        }
+        _ => {
+            let overview = language.choose("Go to the overview", "Ir al resumen");
+            (PATH.to_owned(), overview)
+        }
     };
     let page = Page {
         language,

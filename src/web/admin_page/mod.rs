@@ -33,6 +33,7 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use url::form_urlencoded;
 
 use super::page::Language;
 use crate::app::App;
@@ -46,14 +47,25 @@ pub const PATH: &str = "/admin";
 /// Whether what is asked for is the page or a part of it. Goes by the route that was found, since a path can be written in
 /// more than one way.
 pub fn is_asked_for(request: &HttpRequest) -> bool {
-    let within = |path: &str| {
-        path.strip_prefix(PATH)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
     match request.match_pattern() {
-        Some(route) => within(&route),
-        None => within(request.path()),
+        Some(route) => is_inside(&route),
+        None => {
+            // Where no route was found, nobody has read the path yet as it was meant.
+            let read = form_urlencoded::parse(request.path().as_bytes()).next();
+            read.is_some_and(|(path, _)| is_inside(&path))
+        }
     }
+}
+
+/// Whether the path is that of the page or below it.
+fn is_inside(path: &str) -> bool {
+    let below = path.strip_prefix(PATH);
+    below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+/// `GET /admin/`: people write it so.
+pub async fn with_slash() -> HttpResponse {
+    go_on(PATH)
 }
 
 /// Whether the service is reached by TLS, as far as its settings say.

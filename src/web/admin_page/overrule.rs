@@ -5,13 +5,14 @@ use actix_web::web::Path;
 use serde_json::json;
 
 use super::go_on;
-use super::user::{address_after, find};
+use super::user::{address_after, find, seen};
 use super::visitor::Act;
+use crate::db::users;
 use crate::error::Error;
 use crate::overrule;
 use crate::web::admin;
 
-/// Sets it, and goes back to the user.
+/// Sets it, unless the user has moved since the admin looked, and goes back to the user.
 pub async fn overrule(act: Act, key: Path<String>) -> Result<HttpResponse, Error> {
     let app = &act.visitor;
     let user = find(app, &key).await?;
@@ -20,11 +21,16 @@ pub async fn overrule(act: Act, key: Path<String>) -> Result<HttpResponse, Error
         return Ok(go_on(&address_after(&user.id, "reason")));
     };
     let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
-    let key = user.id.clone();
+    let (key, was_seen) = (user.id.clone(), act.form.field("seen").map(str::to_owned));
     let change = move |conn: &mut _| {
+        let user = users::by_key(conn, &user.id)?;
+        if was_seen != Some(seen(&user)) {
+            return Ok("moved");
+        }
         let names = (&*user.partner, &*user.user_id);
-        overrule::user(conn, &clock, confirm, names, order)
+        overrule::user(conn, &clock, confirm, names, order)?;
+        Ok("overridden")
     };
-    app.db.write(change).await?;
-    Ok(go_on(&address_after(&key, "overridden")))
+    let said = app.db.write(change).await?;
+    Ok(go_on(&address_after(&key, said)))
 }

@@ -1,5 +1,6 @@
 //! `GET /admin`: how everything stands. It is made of the census, so that it is one answer however many users there are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -14,7 +15,7 @@ use super::visitor::Visitor;
 use super::words::{self, Badge};
 use super::{Frame, Part, assets, live, show};
 use crate::app::App;
-use crate::census::{Counted, Figures};
+use crate::census::{Counted, Figures, PATIENCE};
 use crate::clock::Timestamp;
 use crate::db::users::{Attention, Count};
 use crate::error::Error;
@@ -26,6 +27,9 @@ use crate::{catch_up, reconcile};
 
 /// What was counted no longer ago than this is shown as it is.
 const FRESH: Duration = Duration::from_secs(1);
+/// What was counted no longer ago than this is shown where counting anew takes longer than a glance.
+const RECENT: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_millis(500);
 
 #[derive(Template)]
 #[template(config = "src/web/admin_page/askama.toml", path = "overview.html")]
@@ -81,7 +85,7 @@ struct PartnerRow {
 /// The page.
 pub async fn overview(visitor: Visitor, _: Query<NoParameters>) -> Result<HttpResponse, Error> {
     let app = visitor.app();
-    let counted = app.census.no_older_than(&app, FRESH).await;
+    let counted = counted(&app).await;
     let mut frame = Frame::new(&visitor, Part::Overview);
     frame.live = Some(live::ALL.to_owned());
     let language = visitor.language;
@@ -92,10 +96,21 @@ pub async fn overview(visitor: Visitor, _: Query<NoParameters>) -> Result<HttpRe
     Ok(show(StatusCode::OK, language, &shown))
 }
 
+/// What is known now. Who has just looked need not wait until a large store has been counted again: where scripts run, the page
+/// hears of it.
+async fn counted(app: &web::Data<App>) -> Option<Arc<Counted>> {
+    let at_once = app.census.no_older_than(app, FRESH, GLANCE).await;
+    let now = app.clock.now();
+    match at_once.filter(|counted| now.since(counted.at) < RECENT) {
+        Some(counted) => Some(counted),
+        None => app.census.no_older_than(app, FRESH, PATIENCE).await,
+    }
+}
+
 /// Returns when what the page shows was counted after that moment.
 pub async fn counted_since(app: &web::Data<App>, moment: Timestamp) {
     loop {
-        let counted = app.census.no_older_than(app, FRESH).await;
+        let counted = app.census.no_older_than(app, FRESH, PATIENCE).await;
         if counted.is_some_and(|counted| counted.at >= moment) {
             return;
         }
@@ -126,8 +141,8 @@ fn figured(app: &App, language: Language, counted: &Counted) -> Figured {
         median: time(times.as_ref().map(|times| times.median)),
         most: time(times.as_ref().map(|times| times.ninetieth)),
         made_of: language.choose(
-            format!("Of the last {made_of} decisions; those by hand are left out."),
-            format!("De las últimas {made_of} decisiones, sin las tomadas a mano."),
+            format!("Decisions counted, without those by hand: {made_of}."),
+            format!("Decisiones contadas, sin las tomadas a mano: {made_of}."),
         ),
         highest: count(highest),
         chart_says: language.choose(
@@ -258,8 +273,8 @@ fn health(app: &App, language: Language, place: usize, now: Timestamp) -> Vec<(b
         health.push((
             false,
             language.choose(
-                format!("Catching up since {since} UTC"),
-                format!("Poniéndose al día desde {since} UTC"),
+                format!("Catching up since {since}"),
+                format!("Poniéndose al día desde {since}"),
             ),
         ));
     }

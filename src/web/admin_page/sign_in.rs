@@ -5,10 +5,10 @@ use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
-use super::visitor::{OwnForm, cookie_name, is_secure};
-use super::{PATH, assets, go_on, show};
+use super::visitor::{OwnForm, cookie_name, is_secure, token};
+use super::{PATH, assets, go_on, is_inside, show};
 use crate::app::App;
 use crate::error::{Code, Error};
 use crate::web::extract::Query;
@@ -17,14 +17,24 @@ use crate::web::page::Language;
 /// Where the form is.
 const ADDRESS: &str = "/admin/sign-in";
 
+/// What is longer is not worth to come back to: an address may not be so long.
+const LONGEST: usize = 2000;
+
 /// The address of the form that leads back to what is asked for.
 pub fn address(request: &HttpRequest) -> String {
     let wanted = request.uri().path_and_query();
     let wanted = wanted.map_or(PATH, |wanted| wanted.as_str());
-    match wanted {
-        PATH => ADDRESS.to_owned(),
-        wanted => format!("{ADDRESS}?{}", pair("to", wanted)),
+    // A file is no page to come back to, but the list is that it was made of.
+    address_to(&wanted.replacen("/admin/users.csv", "/admin/users", 1))
+}
+
+/// The address of the form that leads on to that part of the page.
+pub fn address_to(wanted: &str) -> String {
+    let to = pair("to", wanted);
+    if wanted == PATH || to.len() > LONGEST {
+        return ADDRESS.to_owned();
     }
+    format!("{ADDRESS}?{to}")
 }
 
 fn pair(name: &str, value: &str) -> String {
@@ -63,7 +73,11 @@ pub async fn form(http: HttpRequest, query: Query<Parameters>) -> HttpResponse {
 }
 
 /// Begins a session for the admin whose key it is.
-pub async fn sign_in(app: web::Data<App>, OwnForm(form): OwnForm) -> Result<HttpResponse, Error> {
+pub async fn sign_in(
+    http: HttpRequest,
+    app: web::Data<App>,
+    OwnForm(form): OwnForm,
+) -> Result<HttpResponse, Error> {
     let to = safe(form.field("to"));
     let now = app.clock.now();
     // People copy a key with what stands around it.
@@ -77,6 +91,10 @@ pub async fn sign_in(app: web::Data<App>, OwnForm(form): OwnForm) -> Result<Http
         return Err(Error::rate_limited(wait));
     }
     let random = |_| Error::new(Code::InternalError, "The system gives no random bytes.");
+    // Whoever signs in anew has no use for the session before.
+    if let Some(token) = token(&http, &app) {
+        app.sessions.end(&token);
+    }
     let token = app.sessions.begin(admin, now).map_err(random)?;
     log::info!(admin = app.config.admins[admin].name; "An admin signed in.");
     let mut answer = go_on(to);
@@ -101,8 +119,10 @@ fn safe(to: Option<&str>) -> &str {
         let plain = to
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-        let below = to.strip_prefix(PATH);
-        plain && below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+        // As a browser understands it: it goes up where a part of the path is two dots, in whatever writing.
+        let here = Url::parse("http://here/");
+        let there = here.and_then(|here| here.join(to));
+        plain && to.starts_with(PATH) && there.is_ok_and(|there| is_inside(there.path()))
     };
     to.filter(inside).unwrap_or(PATH)
 }
@@ -124,6 +144,9 @@ mod tests {
             "/\\evil.example",
             "https://evil.example/admin",
             "/admin\\..",
+            "/admin/../start/token",
+            "/admin/%2e%2E/start/token",
+            "/admin/./../x",
             "/admin\r\nset-cookie: a=b",
             "/admin/\u{e9}",
             "javascript:alert(1)",

@@ -27,7 +27,7 @@ impl When {
             language.choose(format!("{span} ago"), format!("hace {span}"))
         };
         When {
-            plain: format!("{} {}", &text[..10], &text[11..19]),
+            plain: format!("{} {} UTC", &text[..10], &text[11..19]),
             at: text,
             ago,
         }
@@ -84,7 +84,7 @@ mod tests {
         ] {
             assert_eq!(when(seconds).ago, said);
         }
-        assert_eq!(when(0).plain, "2023-11-14 22:13:20");
+        assert_eq!(when(0).plain, "2023-11-14 22:13:20 UTC");
         let later = When::new(Language::Spanish, now.plus(Duration::from_secs(90)), now);
         assert_eq!(later.ago, "en 1 min");
     }

@@ -16,6 +16,7 @@ use super::words::Badge;
 use super::{Frame, Part, assets, show, words};
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::db::acts::{self, Act};
 use crate::db::deliveries::Delivery;
 use crate::db::looks::{self, Memory};
 use crate::db::overrides::{self, Override};
@@ -48,6 +49,11 @@ pub async fn find(app: &App, key: &str) -> Result<User, Error> {
     found.await?.ok_or_else(not_found)
 }
 
+/// The state that an admin has before the eyes, as a form has it, so that an act that comes too late can be told.
+pub fn seen(user: &User) -> String {
+    format!("{}.{}", user.attempt, user.version)
+}
+
 fn not_found() -> Error {
     Error::new(Code::UserNotFound, "There is no user with this key.")
 }
@@ -69,6 +75,8 @@ pub struct Facts {
     pub history: Vec<Transition>,
     /// What admins set, oldest first.
     pub overrides: Vec<Override>,
+    /// What else admins did, oldest first.
+    pub acts: Vec<Act>,
     /// What came for it, oldest first.
     pub deliveries: Vec<Delivery>,
 }
@@ -81,6 +89,7 @@ fn facts(conn: &mut Conn, key: &str) -> QueryResult<Option<Facts>> {
         memory: looks::of(conn, &user.id)?,
         history: transitions::of_user(conn, &user)?,
         overrides: overrides::of_user(conn, &user.id)?,
+        acts: acts::of_user(conn, &user.id)?,
         deliveries: deliveries::of_user(conn, &user)?,
         user,
     }))
@@ -108,6 +117,8 @@ struct Shown {
     events: Vec<Event>,
     statuses: Vec<Choice>,
     act: String,
+    /// What is seen of the user, for an act to say.
+    seen: String,
 }
 
 /// The page.
@@ -181,6 +192,7 @@ impl Shown {
             events,
             statuses: filters::statuses(language, None),
             act: address(&user.id),
+            seen: seen(&user),
             user,
         }
     }

@@ -1,10 +1,10 @@
 //! `GET /admin/users`: everybody whom the filters let through, the newest registration first, a page at a time; and the same as
 //! a sheet, whole.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use actix_web::web::Bytes;
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use futures_util::stream::unfold;
 use serde::Deserialize;
@@ -14,9 +14,9 @@ use super::times::When;
 use super::visitor::Visitor;
 use super::words::Badge;
 use super::{Frame, Part, assets, sheet, show, words};
-use crate::db::Db;
+use crate::app::App;
 use crate::db::users::{self, Attention, Filter, User};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::kyc::status::Status;
 use crate::web::documents::{Cut, word};
 use crate::web::extract::Query;
@@ -183,27 +183,38 @@ const SHEET: &str = "/admin/users.csv";
 const AT_ONCE: i64 = 1000;
 
 /// The same list whole, as a file for a spreadsheet. It is read as it is sent, so that any number of users takes no memory.
-pub async fn as_sheet(visitor: Visitor, query: Query<Parameters>) -> Result<HttpResponse, Error> {
+pub async fn as_sheet(
+    http: HttpRequest,
+    visitor: Visitor,
+    query: Query<Parameters>,
+) -> Result<HttpResponse, Error> {
     let filter = query.0.tidy().filter(&visitor)?;
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((CONTENT_TYPE, "text/csv; charset=utf-8; header=present"))
+        .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"users.csv\""));
+    if http.method() == Method::HEAD {
+        return Ok(answer.finish());
+    }
     log::info!(admin = visitor.name(); "An admin exports users.");
     let begun = Export {
-        db: visitor.db.clone(),
+        app: visitor.app(),
+        token: visitor.token.clone(),
         filter,
         after: None,
         ended: false,
     };
-    let head = Bytes::from(sheet::row(HEADINGS));
+    let head = Bytes::from(MARK.to_owned() + &sheet::row(HEADINGS));
     let rows = unfold(begun, |mut export| async move {
         let rows = export.next().await?;
         Some((rows, export))
     });
     let head = futures_util::stream::once(async { Ok::<_, Error>(head) });
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, "text/csv; charset=utf-8; header=present"))
-        .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"users.csv\""))
-        .streaming(futures_util::StreamExt::chain(head, Box::pin(rows))))
+    Ok(answer.streaming(futures_util::StreamExt::chain(head, Box::pin(rows))))
 }
 
+/// By it spreadsheets know that the text is UTF-8.
+const MARK: &str = "\u{feff}";
 const HEADINGS: [&str; 13] = [
     "partnerId",
     "userId",
@@ -221,21 +232,31 @@ const HEADINGS: [&str; 13] = [
 ];
 
 struct Export {
-    db: Db,
+    app: web::Data<App>,
+    token: String,
     filter: Filter,
     after: Option<String>,
     ended: bool,
 }
 
 impl Export {
-    /// The next rows. When the store fails the connection is broken off, so that nobody takes a part for the whole.
+    /// The next rows. When the store fails, or the session is over, the connection is broken off, so that nobody takes a part for the whole.
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         if self.ended {
             return None;
         }
         let (filter, after) = (self.filter.clone(), self.after.clone());
         let read = move |conn: &mut _| users::list(conn, &filter, after.as_deref(), AT_ONCE);
-        let rows = match self.db.read(read).await {
+        if self
+            .app
+            .sessions
+            .seen(&self.token, self.app.clock.now())
+            .is_none()
+        {
+            self.ended = true;
+            return Some(Err(Error::new(Code::Unauthorized, "The session is over.")));
+        }
+        let rows = match self.app.db.read(read).await {
             Ok(rows) => rows,
             Err(error) => {
                 self.ended = true;

@@ -6,14 +6,13 @@ use std::ops::Deref;
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
 use actix_web::http::header::{
-    CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, LOCATION, ORIGIN,
+    CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, LOCATION, ORIGIN, REFRESH,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::future::{LocalBoxFuture, Ready, ready};
-use url::Url;
 
-use super::sign_in;
+use super::{live, sign_in};
 use crate::app::App;
 use crate::error::{Code, Error};
 use crate::sessions::Session;
@@ -21,6 +20,7 @@ use crate::web::extract::{app, only, read};
 use crate::web::page::Language;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// Says that nobody did this, but the page did by itself.
 pub const LIVE: HeaderName = HeaderName::from_static("x-live");
 
@@ -72,7 +72,8 @@ fn visitor(request: &HttpRequest) -> Result<Visitor, Barred> {
     let app = app(request)?;
     let token = token(request, &app).unwrap_or_default();
     let now = app.clock.now();
-    let by_itself = request.headers().contains_key(LIVE);
+    let by_itself = request.headers().contains_key(LIVE)
+        || request.match_pattern().as_deref() == Some(live::ALL);
     let session = match by_itself {
         true => app.sessions.seen(&token, now),
         false => app.sessions.used(&token, now),
@@ -88,8 +89,16 @@ fn visitor(request: &HttpRequest) -> Result<Visitor, Barred> {
             let detail = "Your session is over. Sign in again.";
             Err(Error::new(Code::Unauthorized, detail).into())
         }
+        None if comes_from_elsewhere(request) => Err(Barred::Again),
         None => Err(Barred::SignIn(sign_in::address(request))),
     }
+}
+
+/// A browser keeps the cookie back when somebody follows a link from another site to us; when our own page asks again, it
+/// sends it.
+fn comes_from_elsewhere(request: &HttpRequest) -> bool {
+    let says = |name, value| only(request.headers(), &name) == Some(value);
+    says(FETCH_SITE, "cross-site") && says(FETCH_MODE, "navigate")
 }
 
 /// Why somebody is not let in.
@@ -97,6 +106,8 @@ fn visitor(request: &HttpRequest) -> Result<Visitor, Barred> {
 pub enum Barred {
     /// Nobody is signed in: the address of the form for that.
     SignIn(String),
+    /// It cannot be said yet whether anybody is; the browser is to ask again by itself.
+    Again,
     /// Something else.
     Error(Error),
 }
@@ -110,7 +121,7 @@ impl From<Error> for Barred {
 impl fmt::Display for Barred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Barred::SignIn(_) => f.write_str("nobody is signed in"),
+            Barred::SignIn(_) | Barred::Again => f.write_str("nobody is signed in"),
             Barred::Error(error) => error.fmt(f),
         }
     }
@@ -120,6 +131,7 @@ impl ResponseError for Barred {
     fn status_code(&self) -> StatusCode {
         match self {
             Barred::SignIn(_) => StatusCode::SEE_OTHER,
+            Barred::Again => StatusCode::OK,
             Barred::Error(error) => error.status_code(),
         }
     }
@@ -129,6 +141,10 @@ impl ResponseError for Barred {
             Barred::SignIn(address) => HttpResponse::SeeOther()
                 .insert_header((LOCATION, address.as_str()))
                 .finish(),
+            Barred::Again => HttpResponse::Ok()
+                .content_type("text/html; charset=utf-8")
+                .insert_header((REFRESH, "0"))
+                .body("<!doctype html><html lang=\"en\"><title>kyc-tracker</title>"),
             Barred::Error(error) => error.error_response(),
         }
     }
@@ -226,8 +242,8 @@ fn same_origin(request: &HttpRequest) -> Result<(), Error> {
     let site = headers.contains_key(FETCH_SITE);
     let own_site = !site || only(headers, &FETCH_SITE) == Some("same-origin");
     let origin = only(headers, &ORIGIN);
-    let public_url = &app(request)?.config.server.public_url;
-    let own_origin = origin.is_some_and(|origin| is_own(origin, headers, public_url));
+    let app = app(request)?;
+    let own_origin = origin.is_some_and(|origin| is_own(origin, headers, &app));
     if own_site && own_origin {
         return Ok(());
     }
@@ -235,12 +251,15 @@ fn same_origin(request: &HttpRequest) -> Result<(), Error> {
 }
 
 /// Ours is the public address, and any other by which the browser reached us: it is the browser that names the host, and a
-/// page of another host cannot have it name ours.
-fn is_own(origin: &str, headers: &HeaderMap, public_url: &Url) -> bool {
+/// page of another host cannot have it name ours. Where the service is reached by TLS, what was not is none of ours.
+fn is_own(origin: &str, headers: &HeaderMap, app: &App) -> bool {
     let host = only(headers, &HOST);
-    let plain = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"));
+    let by_tls = origin.strip_prefix("https://");
+    let plain = match is_secure(app) {
+        true => by_tls,
+        false => by_tls.or_else(|| origin.strip_prefix("http://")),
+    };
+    let public_url = &app.config.server.public_url;
     origin == public_url.origin().ascii_serialization() || (plain.is_some() && plain == host)
 }
 
@@ -257,8 +276,8 @@ pub fn is_secure(app: &App) -> bool {
     app.config.server.public_url.scheme() == "https"
 }
 
-/// What the browser shows of its session. Where it has more than one of that name, somebody else has set one.
-fn token(request: &HttpRequest, app: &App) -> Option<String> {
+/// What the browser shows of its session, be it over or not. Where it has more than one of that name, somebody else has set one.
+pub fn token(request: &HttpRequest, app: &App) -> Option<String> {
     let name = cookie_name(app);
     let mut tokens = request
         .headers()

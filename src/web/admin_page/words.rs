@@ -145,6 +145,13 @@ pub fn said(language: Language, word: &str) -> Option<Said> {
             "The delivery was folded again.",
             "La entrega se procesó de nuevo.",
         ),
+        "moved" => {
+            let text = language.choose(
+                "Nothing was changed: the user has moved since you looked. See below how it stands.",
+                "No se ha cambiado nada: el usuario se ha movido desde que lo miró. Abajo se ve cómo está.",
+            );
+            return Some(Said { good: false, text });
+        }
         "nothing" => {
             let text = language.choose(
                 "Nothing was changed: the delivery means nothing for anybody.",

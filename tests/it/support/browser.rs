@@ -24,6 +24,14 @@ const TRAP: &str = "
     });
 ";
 
+/// What reaches beyond the window, if the window can be moved there.
+const WIDE: &str = "
+    if (document.documentElement.scrollWidth <= window.innerWidth) return [];
+    return [...document.querySelectorAll('body *')]
+        .filter((one) => one.getBoundingClientRect().right > window.innerWidth)
+        .map((one) => one.tagName + ' ' + one.className + ' ' + one.textContent.slice(0, 200));
+";
+
 /// All that is serious or worse, as one line each.
 const AXE: &str = "
     const done = arguments[arguments.length - 1];
@@ -107,6 +115,26 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
+    /// Returns when the page with that heading has come, to which a click leads.
+    pub async fn until_heading(&self, heading: &str) {
+        let there =
+            "return document.readyState === 'complete' && document.querySelector('h1')?.innerText";
+        let mut last = String::new();
+        let came = async {
+            loop {
+                // Between two pages there is none that could be asked.
+                let now = self.execute(there, Vec::new()).await.ok();
+                last = now.map(|now| now.json().to_string()).unwrap_or_default();
+                if last == json!(heading).to_string() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let came = tokio::time::timeout(PATIENCE, came).await;
+        assert!(came.is_ok(), "{heading} does not come, but {last}");
+    }
+
     /// Returns when this stands on the page for a person to read, which it does without anybody's doing.
     pub async fn until_it_reads(&self, text: &str) {
         let reads = async {
@@ -163,12 +191,11 @@ impl Browser {
         all.convert::<String>().unwrap().contains(text)
     }
 
-    /// Whether the page can be read at this width without moving it sideways.
-    pub async fn fits(&self, width: u32) -> bool {
+    /// What of the page cannot be read at this width without moving it sideways.
+    pub async fn sticks_out(&self, width: u32) -> Vec<String> {
         self.set_window_rect(0, 0, width, 800).await.unwrap();
-        let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
-        let fits = self.execute(wide, Vec::new()).await.unwrap();
-        fits.convert().unwrap()
+        let found = self.execute(WIDE, Vec::new()).await.unwrap();
+        found.convert().unwrap()
     }
 
     /// Ends the browser and its driver.

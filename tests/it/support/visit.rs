@@ -61,10 +61,9 @@ impl<'a> Visit<'a> {
 
     /// A form of our own page, as a browser sends it.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let own = [
-            ("origin", &*self.app.url),
-            ("sec-fetch-site", "same-origin"),
-        ];
+        let origin = self.app.app.config.server.public_url.origin();
+        let origin = origin.ascii_serialization();
+        let own = [("origin", &*origin), ("sec-fetch-site", "same-origin")];
         self.post_with(path, fields, &own).await
     }
 
@@ -108,6 +107,13 @@ impl<'a> Visit<'a> {
         let token = self.form_token().await;
         let fields: Vec<_> = [("token", &*token)].iter().chain(fields).copied().collect();
         self.post(path, &fields).await
+    }
+
+    /// What the form on that user's page says that its reader sees.
+    pub async fn seen(&self, path: &str) -> String {
+        let page = self.read(path).await;
+        let seen = page.split("name=\"seen\" value=\"").nth(1).unwrap();
+        seen.split('"').next().unwrap().to_owned()
     }
 
     /// The path of the page of that user.
