@@ -400,8 +400,8 @@ async fn the_overview_counts_what_is_there() {
         "Decisions counted, without those by hand: 2.",
         "2026-11-23 1 1",
         "Applied 2 3",
-        "acme Is asked as usual 2026-11-23 20:20:00 UTC 1 h ago",
-        "other Is asked as usual none yet",
+        "acme Asked as usual 2026-11-23 20:20:00 UTC 1 h ago",
+        "other Asked as usual none yet",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }

@@ -258,7 +258,7 @@ fn health(app: &App, language: Language, place: usize, now: Timestamp) -> Vec<(b
             ),
         ));
     } else {
-        let asked = language.choose("Is asked as usual", "Se consulta con normalidad");
+        let asked = language.choose("Asked as usual", "Se consulta");
         health.push((true, asked.to_owned()));
     }
     if app.lookout.is_unheard(place) {
