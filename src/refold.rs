@@ -71,8 +71,10 @@ pub fn would(conn: &mut Conn, confirm: Confirm, delivery: &Delivery) -> QueryRes
     })
 }
 
-/// Folds the delivery with that id once more; run it in a write, and wake the looks when one follows. `None` when there is
-/// no such delivery. The admin of that name is written down where it is folded. A second time it does what a repeat of the delivery would do.
+/// Folds the delivery with that id once more; run it in a write, and wake the looks when one follows.
+///
+/// `None` when there is no such delivery. The admin of that name is written down where it is folded. A second time it does what a
+/// repeat of the delivery would do.
 ///
 /// A delivery that belonged to nobody belongs to its user from then on. One that was a user's already stays in the attempt
 /// and at the place where it was, and its outcome changes only within that attempt and only to one that goes further, so

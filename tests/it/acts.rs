@@ -373,7 +373,7 @@ async fn why_tells_what_is_known_what_is_waited_for_and_what_can_be_done() {
     for part in [
         "the user is in_review since",
         "because a signed webhook said so",
-        "The last webhook was REJECTED_KYC on 2026-11-23T19:20:00.123Z, for the 2. time; its outcome was “held”.",
+        "The last webhook was REJECTED_KYC on 2026-11-23T19:20:00.123Z, which came 2 times so far; its outcome was “held”.",
         "its last word of this attempt is “APPROVED”",
         "there is word of rejected: until the provider confirms one or the other it reads in_review.",
         "(override)",

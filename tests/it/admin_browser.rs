@@ -377,11 +377,18 @@ async fn a_page_of_another_origin_can_do_nothing_although_the_browser_is_signed_
         .await
         .unwrap()
         .unwrap();
+    // Even if it knew what only our own pages know.
+    browser.goto(format!("{}{user}", app.url)).await.unwrap();
+    let known = async |name: &str| {
+        let field = browser.find(By::Name(name)).await.unwrap();
+        field.prop("value").await.unwrap().unwrap()
+    };
+    let (token, seen) = (known("token").await, known("seen").await);
     // A browser takes it for the same site, whatever the port, and sends the cookie along.
     let act = format!("{}{user}/override", app.url);
     let evil = MockServer::start().await;
     let page = format!(
-        "<!doctype html><title>Evil</title><form method=post action='{act}'><input name=status value=verified><input name=reason value=x><button>Win a prize</button></form><script>window.sent = fetch('{act}', {{method: 'POST', mode: 'no-cors', credentials: 'include', headers: {{'content-type': 'application/x-www-form-urlencoded'}}, body: 'status=verified&reason=x'}}).then(() => 'sent', () => 'not sent')</script>"
+        "<!doctype html><title>Evil</title><form method=post action='{act}'><input name=token value={token}><input name=seen value={seen}><input name=status value=verified><input name=reason value=x><button>Win a prize</button></form><script>window.sent = fetch('{act}', {{method: 'POST', mode: 'no-cors', credentials: 'include', headers: {{'content-type': 'application/x-www-form-urlencoded'}}, body: 'token={token}&seen={seen}&status=verified&reason=x'}}).then(() => 'sent', () => 'not sent')</script>"
     );
     let answer = ResponseTemplate::new(200).set_body_raw(page, "text/html; charset=utf-8");
     Mock::given(any()).respond_with(answer).mount(&evil).await;

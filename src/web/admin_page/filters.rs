@@ -6,7 +6,10 @@ use std::time::Duration;
 use url::form_urlencoded;
 
 use super::words;
+use crate::app::App;
 use crate::clock::Timestamp;
+use crate::config::Partner;
+use crate::kyc::status::Status;
 use crate::web::page::Language;
 
 /// What a field says, if it says something.
@@ -123,7 +126,7 @@ pub fn choices<T>(
 /// The choices of a status.
 pub fn statuses(language: Language, chosen: Option<&str>) -> Vec<Choice> {
     choices(
-        crate::kyc::status::Status::ALL,
+        Status::ALL,
         |status| status.as_str().to_owned(),
         |status| words::status(language, *status).to_owned(),
         chosen,
@@ -141,7 +144,7 @@ pub fn ages(language: Language, chosen: Option<&str>) -> Vec<Choice> {
 }
 
 /// The choices of a partner: those of the configuration.
-pub fn partners(app: &crate::app::App, chosen: Option<&str>) -> Vec<Choice> {
-    let id = |partner: &&crate::config::Partner| partner.id.clone();
+pub fn partners(app: &App, chosen: Option<&str>) -> Vec<Choice> {
+    let id = |partner: &&Partner| partner.id.clone();
     choices(&app.config.partners, id, id, chosen)
 }

@@ -15,6 +15,7 @@ use super::visitor::Visitor;
 use super::words::{self, Badge};
 use super::{Frame, Part, assets, live, show};
 use crate::app::App;
+use crate::census::month::Day;
 use crate::census::{Counted, Figures, PATIENCE};
 use crate::clock::Timestamp;
 use crate::db::users::{Attention, Count};
@@ -180,7 +181,7 @@ fn figured(app: &App, language: Language, counted: &Counted) -> Figured {
     }
 }
 
-fn day(day: &crate::census::month::Day) -> (String, i64, i64) {
+fn day(day: &Day) -> (String, i64, i64) {
     let name = day.begins.to_string()[..10].to_owned();
     (name, day.verified, day.rejected)
 }

@@ -6,7 +6,8 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use futures_util::stream::unfold;
+use futures_util::StreamExt;
+use futures_util::stream::{once, unfold};
 use serde::Deserialize;
 
 use super::filters::{self, Age, Choice};
@@ -15,6 +16,7 @@ use super::visitor::Visitor;
 use super::words::Badge;
 use super::{Frame, Part, assets, sheet, show, words};
 use crate::app::App;
+use crate::clock::Timestamp;
 use crate::db::users::{self, Attention, Filter, User};
 use crate::error::{Code, Error};
 use crate::kyc::status::Status;
@@ -209,8 +211,8 @@ pub async fn as_sheet(
         let rows = export.next().await?;
         Some((rows, export))
     });
-    let head = futures_util::stream::once(async { Ok::<_, Error>(head) });
-    Ok(answer.streaming(futures_util::StreamExt::chain(head, Box::pin(rows))))
+    let head = once(async { Ok::<_, Error>(head) });
+    Ok(answer.streaming(head.chain(Box::pin(rows))))
 }
 
 /// By it spreadsheets know that the text is UTF-8.
@@ -240,7 +242,8 @@ struct Export {
 }
 
 impl Export {
-    /// The next rows. When the store fails, or the session is over, the connection is broken off, so that nobody takes a part for the whole.
+    /// The next rows. When the store fails, or the session is over, the connection is broken off, so that nobody takes a part
+    /// for the whole.
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         if self.ended {
             return None;
@@ -273,8 +276,7 @@ impl Export {
 fn line(user: &User) -> String {
     let state = user.state();
     let shown = state.shown();
-    let time =
-        |time: Option<crate::clock::Timestamp>| time.map(|at| at.to_string()).unwrap_or_default();
+    let time = |time: Option<Timestamp>| time.map(|at| at.to_string()).unwrap_or_default();
     let yes = |yes: bool| if yes { "true" } else { "false" };
     sheet::row([
         &user.partner,

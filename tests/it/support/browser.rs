@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities};
@@ -119,13 +119,13 @@ impl Browser {
     pub async fn until_heading(&self, heading: &str) {
         let there =
             "return document.readyState === 'complete' && document.querySelector('h1')?.innerText";
-        let mut last = String::new();
+        let mut last = Value::Null;
         let came = async {
             loop {
                 // Between two pages there is none that could be asked.
                 let now = self.execute(there, Vec::new()).await.ok();
-                last = now.map(|now| now.json().to_string()).unwrap_or_default();
-                if last == json!(heading).to_string() {
+                last = now.map(|now| now.json().clone()).unwrap_or_default();
+                if last == heading {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;

@@ -63,10 +63,13 @@ impl Wire {
     /// Reads until the service has said this; answers all that was heard.
     pub async fn until(&mut self, text: &str) -> String {
         let mut heard = Vec::new();
-        while !heard.ends_with(text.as_bytes()) {
-            let byte = timeout(STUCK, self.0.read_u8()).await;
-            heard.push(byte.expect("it is not said").unwrap());
-        }
+        let said = async {
+            while !heard.ends_with(text.as_bytes()) {
+                heard.push(self.0.read_u8().await.unwrap());
+            }
+        };
+        // In all, since what is not said may be silence with signs of life in it.
+        timeout(STUCK, said).await.expect("it is not said");
         String::from_utf8(heard).unwrap()
     }
 
