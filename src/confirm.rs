@@ -1,4 +1,5 @@
-//! Has the provider asked about a user now, because an admin wants it. Who did is written down.
+//! Has the provider asked about a user now, because an admin wants it. Who wants it is written down first, so that it stands there
+//! whatever comes of it.
 
 use crate::app::App;
 use crate::db::acts::{self, Act};
@@ -14,7 +15,6 @@ pub async fn user(app: &App, admin: &str, user: &User) -> Result<(), Error> {
     let gone = || Error::new(Code::UserNotFound, "Its partner is not known any more.");
     let place = app.partner_place(&user.partner).ok_or_else(gone)?;
     let now = app.clock.now();
-    reconcile::now(app, place, user, now).await?;
     let act = Act {
         id: app.clock.id(),
         user_key: user.id.clone(),
@@ -24,5 +24,5 @@ pub async fn user(app: &App, admin: &str, user: &User) -> Result<(), Error> {
         at: now,
     };
     app.db.write(move |conn| acts::record(conn, &act)).await?;
-    Ok(())
+    reconcile::now(app, place, user, now).await
 }

@@ -52,17 +52,6 @@ pub enum WhyNot {
     SomebodyElse,
 }
 
-impl WhyNot {
-    /// Every reason.
-    pub const ALL: [WhyNot; 5] = [
-        WhyNot::OtherType,
-        WhyNot::Unreadable,
-        WhyNot::UnknownEvent,
-        WhyNot::Nobody,
-        WhyNot::SomebodyElse,
-    ];
-}
-
 /// What [`again`] would do with the delivery as things stand. It changes nothing.
 pub fn would(conn: &mut Conn, confirm: Confirm, delivery: &Delivery) -> QueryResult<Would> {
     Ok(match decide(conn, confirm, delivery)? {

@@ -33,6 +33,12 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Makes the first reading, so that whoever looks first need not wait for it.
+pub fn begin(app: &web::Data<App>) {
+    let app = app.clone();
+    rt::spawn(async move { app.census.no_older_than(&app, PATIENCE, PATIENCE).await });
+}
+
 /// The last reading, and whose turn it is to make the next.
 #[derive(Default)]
 pub struct Census {
@@ -90,11 +96,6 @@ impl Outcomes {
     /// How many came to this.
     pub fn of(&self, outcome: Outcome) -> i64 {
         self.0.get(&outcome).copied().unwrap_or(0)
-    }
-
-    /// How many there are.
-    pub fn all(&self) -> i64 {
-        self.0.values().sum()
     }
 
     fn add(&mut self, other: &Outcomes) {

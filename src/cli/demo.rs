@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::stage::{Partner, Stage, local};
 use crate::app::App;
+use crate::census;
 use crate::clock::Clock;
 use crate::db::file;
 use crate::logging;
@@ -64,6 +65,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let app = web::Data::new(App::build(config, Clock::system())?);
         let running = server::serve(app.clone(), listener)?;
         let looking = reconcile::start(app.clone());
+        census::begin(&app);
         print!("{}", greeting(&stage, &database));
         server::until_told_to_stop(running, app.db.ended()).await?;
         looking.abort();

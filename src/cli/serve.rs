@@ -5,7 +5,7 @@ use std::path::Path;
 use actix_web::{rt, web};
 
 use crate::app::App;
-use crate::census::PATIENCE;
+use crate::census;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::file;
@@ -35,9 +35,7 @@ pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
         let server = server::serve(app.clone(), listener)?;
         log::info!(address:%; "Listening.");
         let looking = reconcile::start(app.clone());
-        // Whoever looks first need not wait for it.
-        let first = app.clone();
-        rt::spawn(async move { first.census.no_older_than(&first, PATIENCE, PATIENCE).await });
+        census::begin(&app);
         let stopped = server::until_told_to_stop(server, app.db.ended()).await;
         looking.abort();
         stopped?;

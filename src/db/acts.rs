@@ -8,7 +8,7 @@ use super::schema::acts;
 use super::{Conn, QueryResult};
 use crate::clock::Timestamp;
 
-/// The provider was asked.
+/// A look at the provider was asked for.
 pub const CONFIRM: &str = "confirm";
 /// A delivery was folded once more.
 pub const REFOLD: &str = "refold";

@@ -21,8 +21,8 @@ const ENGLISH: Reader = Reader {
     languages: "en-US,en",
     scripts: true,
 };
-/// A phone, a small phone, and a desk.
-const WIDTHS: [u32; 3] = [390, 320, 1280];
+/// A phone, a small phone, a small desk and a large one.
+const WIDTHS: [u32; 4] = [390, 320, 1024, 1280];
 
 async fn sign_in(browser: &Browser, url: &str, key: &str) {
     browser.goto(format!("{url}/admin")).await.unwrap();
@@ -64,7 +64,7 @@ async fn walk(scripts: bool) {
     let mut demo = Demo::start().await;
     demo.register("customer-42").await;
     sign_in(&browser, &demo.url, &demo.admin_key).await;
-    assert!(browser.reads("Waits for a person").await);
+    browser.until_it_reads("Waits for a person").await;
     find(&browser, "customer-42").await;
     assert!(browser.reads("Pending").await && !browser.reads("Verified").await);
     demo.click("customer-42", "verify").await;
@@ -74,7 +74,7 @@ async fn walk(scripts: bool) {
     }
     browser.until_it_reads("Submitted → Verified").await;
     override_with(&browser, "Rejected", "Seen the papers.").await;
-    assert!(browser.reads("The status was set by hand.").await);
+    browser.until_it_reads("The status was set by hand.").await;
     assert!(
         browser
             .reads("stage set the status by hand: Verified → Rejected")
@@ -104,21 +104,29 @@ async fn the_open_overview_counts_on_and_what_is_open_and_written_stays() {
     let Some(browser) = Browser::start(ENGLISH).await else {
         return;
     };
-    let demo = Demo::start().await;
+    let mut demo = Demo::start().await;
     sign_in(&browser, &demo.url, &demo.admin_key).await;
+    browser.until_it_reads("As a table").await;
     let summary = browser.find(By::Tag("summary")).await.unwrap();
     summary.click().await.unwrap();
     browser
         .write("Find a user by the beginning of an id", "abc")
         .await;
     demo.register("customer-42").await;
-    browser.until_it_reads("Attempts with a link\n1").await;
+    browser.until_it_reads("Attempts begun\n1").await;
     demo.click("customer-42", "reject").await;
     browser.until_it_reads("Decided\n1").await;
     let opened = browser.find(By::Css("details[open] td")).await;
     assert!(opened.is_ok(), "the table was closed");
     let field = browser.find(By::Id("q")).await.unwrap();
     assert_eq!(field.prop("value").await.unwrap().unwrap(), "abc");
+    browser.click_on("Pause updates").await;
+    demo.register("customer-43").await;
+    demo.click("customer-43", "verify").await;
+    demo.until_the_user_is("customer-43", "verified").await;
+    assert!(browser.reads("Attempts begun\n1").await);
+    browser.click_on("Resume updates").await;
+    browser.until_it_reads("Attempts begun\n2").await;
     browser.quit().await;
 }
 
@@ -177,6 +185,7 @@ async fn nobody_is_barred(browser: &Browser, page: &str) {
         browser.likes(scheme).await;
         for width in WIDTHS {
             assert_eq!(browser.sticks_out(width).await, [""; 0], "{page} {width}");
+            assert_eq!(browser.is_cut_off().await, [""; 0], "{page} {width}");
             let Some(barriers) = browser.barriers().await else {
                 return;
             };

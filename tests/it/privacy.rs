@@ -260,6 +260,44 @@ async fn start_pages(client: &Client, capa: &MockServer) -> String {
     token
 }
 
+/// Signs in on the admin page with a wrong key and the right one, searches, and looks at all there is; gives the session's cookie and
+/// all that was shown.
+async fn admin_page(client: &Client) -> (String, String) {
+    let [_, searched, _] = LOGGED_NOWHERE;
+    let mut cookie = String::new();
+    for key in [WRONG_KEY, ADMIN_KEY] {
+        let post = client.http.post(format!("{}/admin/session", client.url));
+        let post = post.header("origin", &client.url);
+        let post = post.header("content-type", "application/x-www-form-urlencoded");
+        let answer = post.body(format!("key={key}")).send().await.unwrap();
+        assert_eq!(answer.status(), 303);
+        if let Some(kept) = answer.headers().get("set-cookie") {
+            cookie = kept.to_str().unwrap().split(';').next().unwrap().to_owned();
+        }
+    }
+    let see = async |path: &str| {
+        let get = client.http.get(format!("{}{path}", client.url));
+        let answer = get.header("cookie", &cookie).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.text().await.unwrap()
+    };
+    let search = format!("/admin/users?country=XX&partner={searched}");
+    let mut shown = String::new();
+    for path in ["/admin", "/admin/users.csv", &search] {
+        shown.push_str(&see(path).await);
+    }
+    for list in ["users", "deliveries"] {
+        let page = see(&format!("/admin/{list}")).await;
+        let rows = page.split("scope=\"row\"").skip(1);
+        let paths = rows.map(|row| row.split("href=\"").nth(1).unwrap());
+        for path in paths.map(|path| path.split('"').next().unwrap()) {
+            shown.push_str(&see(path).await);
+        }
+        shown.push_str(&page);
+    }
+    (cookie, shown)
+}
+
 /// The forms in which a text could hide in a file or a log.
 fn forms(marker: &str) -> [Vec<u8>; 3] {
     let percent = marker.replace('+', "%2B");
@@ -297,6 +335,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
     drop_in(&client, &capa).await;
     looks(&client, &capa).await;
     let token = start_pages(&client, &capa).await;
+    let (cookie, shown) = admin_page(&client).await;
     let secrets = [ACME, OTHER].map(|partner| {
         [
             partner.key,
@@ -309,6 +348,11 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
         TAX_ID, PHONE, BAD_TAX_ID, BAD_PHONE, NAME, EMAIL, ALIAS, WRONG_KEY, ADMIN_KEY,
     ];
     markers.extend(secrets.concat());
+    let [unreadable, ..] = LOGGED_NOWHERE;
+    for marker in markers.iter().chain(&[LINK, &token, unreadable]) {
+        assert!(!contains(shown.as_bytes(), marker), "{marker} is shown");
+    }
+    assert!(shown.contains(LOOKED_AT) && shown.contains("•••"));
     let files = |running: &str| {
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             let path = entry.unwrap().path();
@@ -333,7 +377,7 @@ async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
     );
     let never_logged = LOGGED_NOWHERE
         .into_iter()
-        .chain([LINK, LOOKED_AT, CREATED, &token]);
+        .chain([LINK, LOOKED_AT, CREATED, &token, &cookie]);
     for marker in markers.iter().copied().chain(never_logged) {
         let line = log.lines().find(|line| contains(line.as_bytes(), marker));
         assert_eq!(line, None, "{marker} is in the log");

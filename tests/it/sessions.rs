@@ -71,10 +71,7 @@ async fn only_an_admins_key_begins_a_session() {
         assert_eq!(answer.header("set-cookie"), "");
     }
     let page = visit.read("/admin/sign-in?said=wrong&to=%2Fadmin").await;
-    assert!(
-        plain(&page).contains("This is no admin&#39;s key."),
-        "{page}"
-    );
+    assert!(plain(&page).contains("This is not an admin key."), "{page}");
     visit.sign_in(&format!(" {ADMIN_KEY}\n")).await;
     assert_eq!(visit.get("/admin/users").await.status, 200);
 }

@@ -52,7 +52,7 @@ pub struct Step {
     pub width: String,
 }
 
-/// Attempts with a link, of which some were submitted, of which some were decided.
+/// Attempts, of which some were submitted, of which some were decided.
 pub fn funnel(language: Language, funnel: &Funnel) -> Vec<Step> {
     let links = funnel.opened;
     let step = |label, reached: i64, first: bool| Step {
@@ -64,7 +64,7 @@ pub fn funnel(language: Language, funnel: &Funnel) -> Vec<Step> {
     };
     vec![
         step(
-            language.choose("Attempts with a link", "Intentos con enlace"),
+            language.choose("Attempts begun", "Intentos iniciados"),
             links,
             true,
         ),

@@ -61,7 +61,8 @@ struct Shown {
     /// As it came, without what is nobody's business here; none where it was not kept.
     body: Option<String>,
     would: String,
-    foldable: bool,
+    /// What is seen of that, for the act to say; none where there is nothing to do.
+    seen: Option<String>,
     act: String,
 }
 
@@ -108,9 +109,25 @@ impl Shown {
             last_received: When::new(language, delivery.last_received_at, now),
             body: delivery.body.as_deref().map(masked),
             would: say(language, would),
-            foldable: matches!(would, Would::Fold { .. }),
+            seen: seen(would),
             act: address(&delivery.id),
             id: delivery.id,
+        }
+    }
+}
+
+/// What a delivery would do, as a form has it, so that an act that comes too late can be told; `None` where it would do nothing.
+pub fn seen(would: &Would) -> Option<String> {
+    match would {
+        Would::Nothing(_) => None,
+        Would::Fold {
+            outcome,
+            before,
+            after,
+            ..
+        } => {
+            let words = [outcome.as_str(), before.as_str(), after.as_str()];
+            Some(words.join("."))
         }
     }
 }
@@ -134,15 +151,21 @@ fn say(language: Language, would: &Would) -> String {
     );
     let mut said = if before == after {
         language.choose(
-            format!("For user {user_id} it would be {outcome}; the status would stay {before}."),
             format!(
-                "Para el usuario {user_id} sería {outcome}; el estado seguiría siendo {before}."
+                "It would count as {outcome} for user {user_id}, whose status would stay {before}."
+            ),
+            format!(
+                "Contaría como {outcome} para el usuario {user_id}, cuyo estado seguiría siendo {before}."
             ),
         )
     } else {
         language.choose(
-            format!("It would be {outcome} and move user {user_id} from {before} to {after}."),
-            format!("Sería {outcome} y movería al usuario {user_id} de {before} a {after}."),
+            format!(
+                "It would count as {outcome} and move user {user_id} from {before} to {after}."
+            ),
+            format!(
+                "Contaría como {outcome} y movería al usuario {user_id} de {before} a {after}."
+            ),
         )
     };
     if look {

@@ -1,6 +1,7 @@
 //! What went wrong, told to a person.
 
 use actix_web::HttpRequest;
+use actix_web::http::Method;
 use askama::Template;
 
 use super::{PATH, assets, sign_in, words};
@@ -13,6 +14,8 @@ struct Page<'a> {
     language: Language,
     title: &'static str,
     code: &'static str,
+    /// Whether it was more than a look.
+    acted: bool,
     request_id: &'a str,
     to: String,
     label: &'static str,
@@ -40,6 +43,7 @@ pub fn show(request: &HttpRequest, error: &Error, request_id: &str) -> String {
         language,
         title: words::title(language, error.code()),
         code: error.code().as_str(),
+        acted: request.method() == Method::POST,
         request_id,
         to,
         label,

@@ -259,7 +259,7 @@ fn health(app: &App, language: Language, place: usize, now: Timestamp) -> Vec<(b
             ),
         ));
     } else {
-        let asked = language.choose("Asked as usual", "Se consulta");
+        let asked = language.choose("No failures lately", "Sin fallos recientes");
         health.push((true, asked.to_owned()));
     }
     if app.lookout.is_unheard(place) {

@@ -3,27 +3,34 @@
 use actix_web::HttpResponse;
 use actix_web::web::Path;
 
-use super::delivery::{address_after, not_found};
+use super::delivery::{address_after, not_found, seen};
 use super::go_on;
 use super::visitor::Act;
+use crate::db::deliveries;
 use crate::error::Error;
 use crate::refold::{self, Would};
 
-/// Folds it, and goes back to the delivery.
+/// Folds it, unless it would do something else by now than the admin has read, and goes back to the delivery.
 pub async fn refold(act: Act, id: Path<String>) -> Result<HttpResponse, Error> {
     let (app, id) = (&act.visitor, id.into_inner());
     let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
     let (admin, delivery) = (app.name().to_owned(), id.clone());
-    let change = move |conn: &mut _| refold::again(conn, &clock, confirm, &admin, &delivery);
-    let would = app.db.write(change).await?.ok_or_else(not_found)?;
-    let said = match would {
-        Would::Nothing(_) => "nothing",
-        Would::Fold { look, .. } => {
-            if look {
-                app.lookout.wake();
-            }
-            "refolded"
+    let was_seen = act.form.field("seen").map(str::to_owned);
+    let change = move |conn: &mut _| {
+        let Some((stored, _)) = deliveries::by_id(conn, &delivery)? else {
+            return Ok(None);
+        };
+        let would = refold::would(conn, confirm, &stored)?;
+        if was_seen.is_none() || seen(&would) != was_seen {
+            return Ok(Some(Err(())));
         }
+        let done = refold::again(conn, &clock, confirm, &admin, &delivery)?;
+        Ok(done.map(Ok))
     };
+    let done = app.db.write(change).await?.ok_or_else(not_found)?;
+    if let Ok(Would::Fold { look: true, .. }) = done {
+        app.lookout.wake();
+    }
+    let said = if done.is_ok() { "refolded" } else { "moved" };
     Ok(go_on(&address_after(&id, said)))
 }

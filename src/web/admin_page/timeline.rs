@@ -27,27 +27,28 @@ pub struct Event {
     pub delivery: Option<String>,
 }
 
-/// All of them. A transition and the delivery that caused it are one.
+/// All of them. A transition and what caused it at the same moment are one.
 pub fn of(language: Language, facts: &Facts, now: Timestamp) -> Vec<Event> {
     let when = |at| When::new(language, at, now);
     let mut events = Vec::new();
+    let at_once = |transition: &Transition, delivery: &Delivery| {
+        let is_cause = transition.delivery_id.as_ref() == Some(&delivery.id);
+        is_cause && transition.at == delivery.received_at
+    };
     for transition in &facts.history {
-        let delivery = facts
-            .deliveries
-            .iter()
-            .find(|delivery| Some(&delivery.id) == transition.delivery_id.as_ref());
-        events.push(moved(language, transition, delivery, now));
+        let mut cause = facts.deliveries.iter();
+        let cause = cause.find(|delivery| at_once(transition, delivery));
+        let by_override = facts.overrides.iter().any(|act| act.at == transition.at);
+        if transition.source != Source::Manual || !by_override {
+            events.push(moved(language, transition, cause, now));
+        }
     }
-    let causes: Vec<_> = facts
-        .history
-        .iter()
-        .filter_map(|transition| transition.delivery_id.as_ref())
-        .collect();
-    let others = facts
-        .deliveries
-        .iter()
-        .filter(|delivery| !causes.contains(&&delivery.id));
-    events.extend(others.map(|delivery| came(language, delivery, now)));
+    for delivery in &facts.deliveries {
+        let mut history = facts.history.iter();
+        if !history.any(|transition| at_once(transition, delivery)) {
+            events.push(came(language, delivery, now));
+        }
+    }
     for act in &facts.overrides {
         let (from, to) = (
             words::status(language, act.from_status),
@@ -75,13 +76,13 @@ pub fn of(language: Language, facts: &Facts, now: Timestamp) -> Vec<Event> {
             kind: "by_hand",
             title: if refolded {
                 language.choose(
-                    format!("{admin} had a delivery folded again"),
+                    format!("{admin} had a delivery processed again"),
                     format!("{admin} hizo procesar de nuevo una entrega"),
                 )
             } else {
                 language.choose(
-                    format!("{admin} had the provider asked"),
-                    format!("{admin} hizo consultar al proveedor"),
+                    format!("{admin} asked for a look at the provider"),
+                    format!("{admin} pidió consultar al proveedor"),
                 )
             },
             details: Vec::new(),
@@ -96,8 +97,8 @@ pub fn of(language: Language, facts: &Facts, now: Timestamp) -> Vec<Event> {
             kind: "",
             title: language
                 .choose(
-                    "The provider made the current link",
-                    "El proveedor creó el enlace actual",
+                    "The provider made the last link",
+                    "El proveedor creó el último enlace",
                 )
                 .to_owned(),
             details: Vec::new(),
@@ -148,7 +149,11 @@ fn moved(
             format!("Comenzó el intento {}: {to}", transition.attempt),
         ),
     };
-    let by = words::source(language, transition.source);
+    let by = match (transition.source, transition.from_status) {
+        // Who begins by hand was put there by an import.
+        (Source::Manual, None) => language.choose("Import", "Importación"),
+        (source, _) => words::source(language, source),
+    };
     let mut details = match &transition.event {
         Some(event) => vec![format!("{by} {event}")],
         None => vec![by.to_owned()],
@@ -191,11 +196,11 @@ fn again(language: Language, delivery: &Delivery, now: Timestamp) -> Option<Stri
         0 => None,
         1 => Some(language.choose(
             format!("It came again once, on {plain}."),
-            format!("Llegó otra vez, {plain}."),
+            format!("Llegó otra vez, el {plain}."),
         )),
         _ => Some(language.choose(
             format!("It came again {times} times, the last on {plain}."),
-            format!("Llegó otras {times} veces; la última, {plain}."),
+            format!("Llegó otras {times} veces; la última, el {plain}."),
         )),
     }
 }

@@ -25,6 +25,7 @@ use crate::db::users::{self, Attention, User};
 use crate::db::{Conn, QueryResult, deliveries};
 use crate::error::{Code, Error};
 use crate::kyc::looks::STALLED;
+use crate::kyc::verification::Confirm;
 use crate::web::admin::REASON;
 use crate::web::extract::Query;
 use crate::why::Known;
@@ -117,6 +118,8 @@ struct Shown {
     events: Vec<Event>,
     statuses: Vec<Choice>,
     act: String,
+    /// Whether the provider can be asked about the user at all.
+    askable: bool,
     /// What is seen of the user, for an act to say.
     seen: String,
 }
@@ -192,6 +195,8 @@ impl Shown {
             events,
             statuses: filters::statuses(language, None),
             act: address(&user.id),
+            askable: visitor.config.webhooks.confirm != Confirm::Never
+                && visitor.partner_place(&user.partner).is_some(),
             seen: seen(&user),
             user,
         }

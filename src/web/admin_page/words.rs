@@ -134,28 +134,21 @@ pub struct Said {
 pub fn said(language: Language, word: &str) -> Option<Said> {
     let good = match word {
         "confirmed" => language.choose(
-            "The provider was asked. Below is how the user stands since.",
-            "Se consultó al proveedor. Abajo se ve cómo está el usuario desde entonces.",
+            "The provider was asked. See below where the user stands now.",
+            "Se consultó al proveedor. Abajo se ve el estado actual.",
         ),
         "overridden" => language.choose(
             "The status was set by hand. Your reason stands in the timeline.",
             "El estado se fijó a mano. Su motivo figura en la cronología.",
         ),
         "refolded" => language.choose(
-            "The delivery was folded again.",
+            "The delivery was processed again.",
             "La entrega se procesó de nuevo.",
         ),
         "moved" => {
             let text = language.choose(
-                "Nothing was changed: the user has moved since you looked. See below how it stands.",
-                "No se ha cambiado nada: el usuario se ha movido desde que lo miró. Abajo se ve cómo está.",
-            );
-            return Some(Said { good: false, text });
-        }
-        "nothing" => {
-            let text = language.choose(
-                "Nothing was changed: the delivery means nothing for anybody.",
-                "No se ha cambiado nada: la entrega no significa nada para nadie.",
+                "Nothing was changed: the status has changed since you opened the page. See below where it stands.",
+                "No se ha cambiado nada: el estado cambió desde que abrió la página. Abajo se ve el actual.",
             );
             return Some(Said { good: false, text });
         }

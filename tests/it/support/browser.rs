@@ -32,6 +32,13 @@ const WIDE: &str = "
         .map((one) => one.tagName + ' ' + one.className + ' ' + one.textContent.slice(0, 200));
 ";
 
+/// What clips what it holds, and holds too much.
+const CUT: &str = "
+    return [...document.querySelectorAll('.card')]
+        .filter((card) => card.scrollWidth > card.clientWidth)
+        .map((card) => card.textContent.slice(0, 100));
+";
+
 /// All that is serious or worse, as one line each.
 const AXE: &str = "
     const done = arguments[arguments.length - 1];
@@ -193,8 +200,24 @@ impl Browser {
 
     /// What of the page cannot be read at this width without moving it sideways.
     pub async fn sticks_out(&self, width: u32) -> Vec<String> {
-        self.set_window_rect(0, 0, width, 800).await.unwrap();
-        let found = self.execute(WIDE, Vec::new()).await.unwrap();
+        // A window has a least width, below that of phones.
+        let metrics =
+            json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+        let set = "Emulation.setDeviceMetricsOverride";
+        self.cdp().send_raw(set, metrics).await.unwrap();
+        self.list(&format!(
+            "if (window.innerWidth !== {width}) return ['the window'];{WIDE}"
+        ))
+        .await
+    }
+
+    /// What has more in it than can be seen of it.
+    pub async fn is_cut_off(&self) -> Vec<String> {
+        self.list(CUT).await
+    }
+
+    async fn list(&self, script: &str) -> Vec<String> {
+        let found = self.execute(script, Vec::new()).await.unwrap();
         found.convert().unwrap()
     }
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use reqwest::Method;
 use url::form_urlencoded;
 
+use super::wire::STUCK;
 use super::{ADMIN_KEY, Answer, TestApp};
 
 /// Somebody who looks at the admin page of a service.
@@ -57,6 +58,20 @@ impl<'a> Visit<'a> {
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
         answer.text
+    }
+
+    /// The overview, once the store has been counted: on a machine with much to do the first page may come before.
+    pub async fn overview(&self) -> String {
+        let counted = async {
+            loop {
+                let page = self.read("/admin").await;
+                if !page.contains("data-part=\"uncounted\"") {
+                    return page;
+                }
+            }
+        };
+        let page = tokio::time::timeout(STUCK, counted).await;
+        page.expect("it is not counted")
     }
 
     /// A form of our own page, as a browser sends it.

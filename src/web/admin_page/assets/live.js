@@ -8,9 +8,13 @@
   const pause = document.getElementById("pause");
   if (!address || !note || !pause || !("EventSource" in window)) return;
 
+  const REACHED = "a, button, summary, [tabindex]";
   const WAIT = 5000;
+  // The service says something at least every half minute.
+  const SILENCE = 60000;
   let stream = null;
   let timer = 0;
+  let silence = 0;
   let asking = false;
   let again = false;
   let over = false;
@@ -29,19 +33,41 @@
   }
 
   // Only a page that somebody sees takes one of the few connections that a browser has for a service.
+  function wanted() {
+    return !over && !paused && document.visibilityState === "visible";
+  }
+
+  function hush() {
+    clearTimeout(timer);
+    clearTimeout(silence);
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  function alive() {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      hush();
+      say("lost");
+      listen();
+    }, SILENCE);
+  }
+
   function listen() {
-    const wanted = !over && !paused && document.visibilityState === "visible";
-    if (!wanted) {
-      clearTimeout(timer);
-      if (stream) stream.close();
-      stream = null;
+    if (!wanted()) {
+      hush();
     } else if (!stream) {
       stream = new EventSource(address);
-      stream.addEventListener("changed", ask);
-      // A browser comes back by itself, except where it was refused. Whether the session is over the page itself will say.
+      alive();
+      stream.addEventListener("changed", () => {
+        alive();
+        ask();
+      });
       stream.onerror = () => {
+        say("lost");
+        // A browser comes back by itself, except where it was refused. Whether the session is over the page itself will say.
         if (!stream || stream.readyState !== EventSource.CLOSED) return;
-        stream = null;
+        hush();
         ask();
         later(listen);
       };
@@ -50,7 +76,7 @@
 
   // A document that is asked for so is parsed without running anything, and without a text being made into one here.
   function ask() {
-    if (over || paused) return;
+    if (!wanted()) return;
     if (asking) {
       again = true;
       return;
@@ -99,7 +125,8 @@
     held = null;
     const names = (root) => parts(root).map(named).join();
     if (names(document) !== names(fresh)) {
-      swap(document.querySelector("main"), fresh.querySelector("main"));
+      const [old, all] = [document, fresh].map((root) => root.querySelector(".parts") || root.querySelector("main"));
+      if (old && all) swap(old, all);
       return;
     }
     const news = new Map(parts(fresh).map((part) => [named(part), part]));
@@ -112,7 +139,11 @@
   function swap(old, fresh) {
     const open = [...old.querySelectorAll("details")].map((details) => details.open);
     const moved = [...old.querySelectorAll("[tabindex]")].map((region) => region.scrollTop);
+    const key = (one) => one.id || one.getAttribute("href") || one.tagName;
+    const like = (root, one) => [...root.querySelectorAll(REACHED)].filter((other) => key(other) === key(one));
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    // Lists grow at their beginning, so that one of several that are alike is counted from the end.
+    const place = focused ? like(old, focused).reverse().indexOf(focused) : -1;
     const placed = document.adoptNode(fresh);
     [...placed.querySelectorAll("details")].forEach((details, index) => {
       details.open = open[index] ?? details.open;
@@ -121,14 +152,7 @@
     [...placed.querySelectorAll("[tabindex]")].forEach((region, index) => {
       region.scrollTop = moved[index] ?? 0;
     });
-    if (focused) same(placed, focused)?.focus({ preventScroll: true });
-  }
-
-  function same(root, element) {
-    const tag = element.tagName.toLowerCase();
-    const like = [...root.querySelectorAll(tag)];
-    const key = (one) => [one.id, one.getAttribute("href"), one.textContent].join(" ");
-    return like.find((one) => key(one) === key(element));
+    if (focused) like(placed, focused).reverse()[place]?.focus({ preventScroll: true });
   }
 
   function label() {
@@ -140,22 +164,25 @@
     label();
     listen();
   });
-  addEventListener("pointerdown", () => {
-    pressed = true;
-  });
-  for (const end of ["pointerup", "pointercancel"]) {
-    addEventListener(end, () => {
-      pressed = false;
-      // The click comes first.
-      setTimeout(put);
-    });
+  function release() {
+    pressed = false;
+    // The click comes first.
+    setTimeout(put);
   }
+
+  addEventListener("pointerdown", (event) => {
+    pressed = event.button === 0;
+  });
+  for (const end of ["pointerup", "pointercancel", "contextmenu", "blur"]) {
+    addEventListener(end, release);
+  }
+  // Some ways of letting go nobody tells of.
+  addEventListener("pointermove", (event) => {
+    if (pressed && event.buttons === 0) release();
+  });
   document.addEventListener("visibilitychange", listen);
   // A page that is gone for now gives its connection back.
-  addEventListener("pagehide", () => {
-    if (stream) stream.close();
-    stream = null;
-  });
+  addEventListener("pagehide", hush);
   addEventListener("pageshow", listen);
   label();
   pause.hidden = false;
