@@ -1,6 +1,8 @@
 //! The admin page in a real browser: an admin's whole way over it, what stands in the way of people, and what hostile texts can
 //! do there.
 
+use std::time::Duration;
+
 use kyc_tracker::db::overrides::{self, Override};
 use kyc_tracker::db::users::{NewUser, User};
 use kyc_tracker::db::{Conn, QueryResult, transitions};
@@ -104,7 +106,7 @@ async fn the_open_overview_counts_on_and_what_is_open_and_written_stays() {
     let Some(browser) = Browser::start(ENGLISH).await else {
         return;
     };
-    let mut demo = Demo::start().await;
+    let demo = Demo::start().await;
     sign_in(&browser, &demo.url, &demo.admin_key).await;
     browser.until_it_reads("As a table").await;
     let summary = browser.find(By::Tag("summary")).await.unwrap();
@@ -120,13 +122,25 @@ async fn the_open_overview_counts_on_and_what_is_open_and_written_stays() {
     assert!(opened.is_ok(), "the table was closed");
     let field = browser.find(By::Id("q")).await.unwrap();
     assert_eq!(field.prop("value").await.unwrap().unwrap(), "abc");
+    browser.quit().await;
+}
+
+#[actix_web::test]
+async fn a_paused_page_asks_for_nothing_until_it_is_resumed() {
+    let Some(browser) = Browser::start(ENGLISH).await else {
+        return;
+    };
+    let app = TestApp::new().await;
+    sign_in(&browser, &app.url, ADMIN_KEY).await;
+    // The overview listens for both partners.
+    app.listened_for(2).await;
     browser.click_on("Pause updates").await;
-    demo.register("customer-43").await;
-    demo.click("customer-43", "verify").await;
-    demo.until_the_user_is("customer-43", "verified").await;
-    assert!(browser.reads("Attempts begun\n1").await);
+    app.clock.advance(Duration::from_secs(2));
+    app.pending("u1").await;
+    app.listened_for(0).await;
     browser.click_on("Resume updates").await;
-    browser.until_it_reads("Attempts begun\n2").await;
+    app.listened_for(2).await;
+    browser.until_it_reads("Attempts begun\n1").await;
     browser.quit().await;
 }
 

@@ -516,6 +516,10 @@ async fn whom_the_provider_fails_is_said_on_the_overview() {
     let never = TestApp::with(&[("KYC__WEBHOOKS__CONFIRM", "never")]).await;
     let said = plain(&Visit::of(&never).await.overview().await);
     assert!(said.contains("acme Is never asked"), "{said}");
+    never.pending("u1").await;
+    let visit = Visit::of(&never).await;
+    let said = plain(&visit.read(&visit.path_of("u1").await).await);
+    assert!(said.contains("The provider cannot be asked") && !said.contains("Confirm now"));
 }
 
 #[actix_web::test]
