@@ -32,10 +32,7 @@ pub async fn boundary<B: MessageBody + 'static>(
         Err(error) => refuse(request, error.clone()),
     };
     let error = shape(&mut response, &id);
-    if admin_page::is_asked_for(response.request()) {
-        let secure = admin_page::is_secure(response.request());
-        admin_page::harden(response.headers_mut(), secure);
-    }
+    admin_page::harden(&mut response);
     let headers = response.headers_mut();
     // Answers are about a person or a secret of somebody's, so that no cache between may keep them, unless they say that
     // they are not.

@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::web::Path;
 
-use super::go_on;
-use super::user::{address_after, find};
+use super::go_on_saying;
+use super::user::{address, find};
 use super::visitor::Act;
 use crate::confirm;
 use crate::error::Error;
@@ -17,5 +17,5 @@ pub async fn confirm(act: Act, key: Path<String>) -> Result<HttpResponse, Error>
         Ok(()) => "confirmed",
         Err(error) => error.code().as_str(),
     };
-    Ok(go_on(&address_after(&user.id, said)))
+    Ok(go_on_saying(&address(&user.id), said))
 }

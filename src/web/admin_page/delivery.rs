@@ -4,14 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use askama::Template;
-use serde::Deserialize;
 
-use super::filters;
 use super::mask::masked;
 use super::times::When;
 use super::visitor::Visitor;
 use super::words::{self, Badge};
-use super::{Frame, Part, assets, show};
+use super::{After, Frame, Part, assets, show};
 use crate::db::deliveries::{self, Delivery};
 use crate::db::users::User;
 use crate::error::{Code, Error};
@@ -24,21 +22,9 @@ pub fn address(id: &str) -> String {
     format!("/admin/deliveries/{id}")
 }
 
-/// The address of that page after an act, which says what it has come to.
-pub fn address_after(id: &str, said: &str) -> String {
-    filters::address(&address(id), &[("said", Some(said))])
-}
-
 /// There is no delivery with the id in the address.
 pub fn not_found() -> Error {
     Error::new(Code::NotFound, "There is no delivery with this id.")
-}
-
-/// What the page is opened with.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parameters {
-    said: Option<String>,
 }
 
 #[derive(Template)]
@@ -70,7 +56,7 @@ struct Shown {
 pub async fn one(
     visitor: Visitor,
     id: Path<String>,
-    query: Query<Parameters>,
+    query: Query<After>,
 ) -> Result<HttpResponse, Error> {
     let (id, confirm) = (id.into_inner(), visitor.config.webhooks.confirm);
     let found = visitor.db.read(move |conn| {
@@ -83,7 +69,7 @@ pub async fn one(
     let (delivery, user, would) = found.await?.ok_or_else(not_found)?;
     let language = visitor.language;
     let mut shown = Shown::new(&visitor, delivery, user, &would);
-    shown.frame.said = query.0.said.and_then(|word| words::said(language, &word));
+    shown.frame.said = query.0.said(language);
     Ok(show(StatusCode::OK, language, &shown))
 }
 

@@ -26,17 +26,19 @@ pub mod users;
 mod visitor;
 mod words;
 
+use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, LOCATION,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+    CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, VARY,
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use serde::Deserialize;
 use url::form_urlencoded;
 
+use super::extract;
 use super::page::Language;
-use crate::app::App;
 use visitor::Visitor;
 
 pub use fault::show as show_fault;
@@ -44,17 +46,16 @@ pub use fault::show as show_fault;
 /// Where it is.
 pub const PATH: &str = "/admin";
 
-/// Whether what is asked for is the page or a part of it. Goes by the route that was found, since a path can be written in
-/// more than one way.
+/// Whether what is asked for is the page or a part of it, be there such a part or not. Every request is asked this, so that it
+/// goes by the path alone.
 pub fn is_asked_for(request: &HttpRequest) -> bool {
-    match request.match_pattern() {
-        Some(route) => is_inside(&route),
-        None => {
-            // Where no route was found, nobody has read the path yet as it was meant.
-            let read = form_urlencoded::parse(request.path().as_bytes()).next();
-            read.is_some_and(|(path, _)| is_inside(&path))
-        }
+    let path = request.path();
+    if !path.contains('%') {
+        return is_inside(path);
     }
+    // It can be written in more than one way.
+    let read = form_urlencoded::parse(path.as_bytes()).next();
+    read.is_some_and(|(path, _)| is_inside(&path))
 }
 
 /// Whether the path is that of the page or below it.
@@ -68,22 +69,21 @@ pub async fn with_slash() -> HttpResponse {
     go_on(PATH)
 }
 
-/// Whether the service is reached by TLS, as far as its settings say.
-pub fn is_secure(request: &HttpRequest) -> bool {
-    request
-        .app_data::<web::Data<App>>()
-        .is_some_and(|app| visitor::is_secure(app))
-}
-
 /// Nothing but what we serve, no script but our file, and no text that becomes one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 /// All that a page may be allowed and this one needs not.
 const PERMISSIONS: &str = "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), idle-detection=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()";
 
-/// Puts on an answer what makes a browser careful with it; `secure` where the service is reached by TLS.
+/// Puts on an answer of the page what makes a browser careful with it; leaves any other as it is.
 ///
 /// The referrer policy is `same-origin` and not `no-referrer`, with which a browser calls the origin of our own forms `null`.
-pub fn harden(headers: &mut HeaderMap, secure: bool) {
+pub fn harden<B>(response: &mut ServiceResponse<B>) {
+    let request = response.request();
+    if !is_asked_for(request) {
+        return;
+    }
+    let secure = extract::app(request).is_ok_and(|app| visitor::is_secure(&app));
+    let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
     };
@@ -122,6 +122,20 @@ struct Frame {
     said: Option<words::Said>,
 }
 
+/// What the page of a user or of a delivery is opened with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// The word for what an act has come to.
+    said: Option<String>,
+}
+
+impl After {
+    fn said(&self, language: Language) -> Option<words::Said> {
+        words::said(language, self.said.as_deref()?)
+    }
+}
+
 /// The parts that the page has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -158,4 +172,9 @@ fn go_on(to: &str) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((LOCATION, to))
         .finish()
+}
+
+/// The same with the word for what the act has come to.
+fn go_on_saying(to: &str, said: &str) -> HttpResponse {
+    go_on(&filters::address(to, &[("said", Some(said))]))
 }

@@ -4,8 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::web::Path;
 use serde_json::json;
 
-use super::go_on;
-use super::user::{address_after, find, seen};
+use super::go_on_saying;
+use super::user::{address, find, seen};
 use super::visitor::Act;
 use crate::db::users;
 use crate::error::Error;
@@ -18,7 +18,7 @@ pub async fn overrule(act: Act, key: Path<String>) -> Result<HttpResponse, Error
     let user = find(app, &key).await?;
     let body = json!({"status": act.form.field("status"), "reason": act.form.field("reason")});
     let Ok(order) = admin::order(app.name(), &body) else {
-        return Ok(go_on(&address_after(&user.id, "reason")));
+        return Ok(go_on_saying(&address(&user.id), "reason"));
     };
     let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
     let (key, was_seen) = (user.id.clone(), act.form.field("seen").map(str::to_owned));
@@ -32,5 +32,5 @@ pub async fn overrule(act: Act, key: Path<String>) -> Result<HttpResponse, Error
         Ok("overridden")
     };
     let said = app.db.write(change).await?;
-    Ok(go_on(&address_after(&key, said)))
+    Ok(go_on_saying(&address(&key), said))
 }

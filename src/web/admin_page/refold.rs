@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::web::Path;
 
-use super::delivery::{address_after, not_found, seen};
-use super::go_on;
+use super::delivery::{address, not_found, seen};
+use super::go_on_saying;
 use super::visitor::Act;
 use crate::db::deliveries;
 use crate::error::Error;
@@ -32,5 +32,5 @@ pub async fn refold(act: Act, id: Path<String>) -> Result<HttpResponse, Error> {
         app.lookout.wake();
     }
     let said = if done.is_ok() { "refolded" } else { "moved" };
-    Ok(go_on(&address_after(&id, said)))
+    Ok(go_on_saying(&address(&id), said))
 }

@@ -6,14 +6,13 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
 use askama::Template;
-use serde::Deserialize;
 
 use super::filters::{self, Choice};
 use super::timeline::{self, Event};
 use super::times::When;
 use super::visitor::Visitor;
 use super::words::Badge;
-use super::{Frame, Part, assets, show, words};
+use super::{After, Frame, Part, assets, show, words};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::acts::{self, Act};
@@ -35,11 +34,6 @@ pub fn address(key: &str) -> String {
     format!("/admin/users/{key}")
 }
 
-/// The address of that page after an act, which says what it has come to.
-pub fn address_after(key: &str, said: &str) -> String {
-    filters::address(&address(key), &[("said", Some(said))])
-}
-
 /// The user with the key in the address.
 ///
 /// # Errors
@@ -57,13 +51,6 @@ pub fn seen(user: &User) -> String {
 
 fn not_found() -> Error {
     Error::new(Code::UserNotFound, "There is no user with this key.")
-}
-
-/// What the page is opened with.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parameters {
-    said: Option<String>,
 }
 
 /// All that the page is made of.
@@ -128,14 +115,14 @@ struct Shown {
 pub async fn one(
     visitor: Visitor,
     key: Path<String>,
-    query: Query<Parameters>,
+    query: Query<After>,
 ) -> Result<HttpResponse, Error> {
     let key = key.into_inner();
     let found = visitor.db.read(move |conn| facts(conn, &key)).await?;
     let facts = found.ok_or_else(not_found)?;
     let language = visitor.language;
     let mut shown = Shown::new(&visitor, facts);
-    shown.frame.said = query.0.said.and_then(|word| words::said(language, &word));
+    shown.frame.said = query.0.said(language);
     Ok(show(StatusCode::OK, language, &shown))
 }
 
@@ -152,7 +139,6 @@ impl Shown {
             ..
         } = facts;
         let known = Known::new(&user, &memory, &deliveries, &overrides);
-        let state = user.state();
         let attention = |attention| {
             (
                 words::attention(language, attention),
@@ -168,7 +154,7 @@ impl Shown {
         frame.live = Some(super::live::address_of(&user.id));
         Shown {
             frame,
-            shown: words::status_badge(language, state.shown()),
+            shown: words::status_badge(language, user.state().shown()),
             flags: needs
                 .into_iter()
                 .filter(|(_, needed)| *needed)
@@ -178,14 +164,8 @@ impl Shown {
             source: words::source(language, user.source),
             registered: when(user.created_at),
             changed: when(user.updated_at),
-            decided: user
-                .decided_at
-                .filter(|_| state.shown().is_final())
-                .map(when),
-            as_of: user
-                .confirmed_at
-                .filter(|_| !state.needs_confirmation())
-                .map(when),
+            decided: user.shown_decided_at().map(when),
+            as_of: user.as_of().map(when),
             linked: user.link_created_at.map(when),
             held: user.held.map(|held| words::status_badge(language, held)),
             word: memory.provider_word.filter(|word| !word.is_empty()),
