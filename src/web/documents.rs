@@ -68,6 +68,7 @@ impl From<User> for UserDocument {
     fn from(user: User) -> UserDocument {
         let state = user.state();
         let shown = state.shown();
+        let (decided_at, as_of) = (user.shown_decided_at(), user.as_of());
         UserDocument {
             user_id: user.user_id,
             external_user_id: user.external_user_id,
@@ -81,8 +82,8 @@ impl From<User> for UserDocument {
             version: user.version,
             created_at: user.created_at,
             updated_at: user.updated_at,
-            decided_at: user.decided_at.filter(|_| shown.is_final()),
-            as_of: user.confirmed_at.filter(|_| !state.needs_confirmation()),
+            decided_at,
+            as_of,
         }
     }
 }

@@ -290,7 +290,7 @@ fn line(user: &User) -> String {
         user.source.as_str(),
         &user.created_at.to_string(),
         &user.updated_at.to_string(),
-        &time(user.decided_at.filter(|_| shown.is_final())),
-        &time(user.confirmed_at.filter(|_| !state.needs_confirmation())),
+        &time(user.shown_decided_at()),
+        &time(user.as_of()),
     ])
 }
