@@ -58,35 +58,35 @@ pub fn routes(config: &mut ServiceConfig) {
         ))
         .service(get("/v1/admin/deliveries", admin::deliveries))
         .service(get("/v1/admin/stats", admin::stats))
-        // Admins in their browser, with a session that a key began.
-        .service(page("/admin", admin_page::overview::overview))
-        .service(page("/admin/", admin_page::with_slash))
-        .service(page("/admin/users", admin_page::users::list))
-        .service(page("/admin/users.csv", admin_page::users::as_sheet))
-        .service(page("/admin/users/{user}", admin_page::user::one))
-        .service(act(
+        // Admins in their browser, with a session that a key began. No interface for programs, and so not in the document.
+        .service(get("/admin", admin_page::overview::overview))
+        .service(get("/admin/", admin_page::with_slash))
+        .service(get("/admin/users", admin_page::users::list))
+        .service(get("/admin/users.csv", admin_page::users::as_sheet))
+        .service(get("/admin/users/{user}", admin_page::user::one))
+        .service(post(
             "/admin/users/{user}/confirm",
             admin_page::confirm::confirm,
         ))
-        .service(act(
+        .service(post(
             "/admin/users/{user}/override",
             admin_page::overrule::overrule,
         ))
-        .service(page("/admin/deliveries", admin_page::deliveries::list))
-        .service(page(
+        .service(get("/admin/deliveries", admin_page::deliveries::list))
+        .service(get(
             "/admin/deliveries/{delivery}",
             admin_page::delivery::one,
         ))
-        .service(act(
+        .service(post(
             "/admin/deliveries/{delivery}/refold",
             admin_page::refold::refold,
         ))
-        .service(page("/admin/live", admin_page::live::stream))
-        .service(act("/admin/sign-out", admin_page::sign_out::sign_out))
+        .service(get("/admin/live", admin_page::live::stream))
+        .service(post("/admin/sign-out", admin_page::sign_out::sign_out))
         // The same before they have one.
-        .service(page("/admin/sign-in", admin_page::sign_in::form))
-        .service(act("/admin/session", admin_page::sign_in::sign_in))
-        .service(page("/admin/assets/{file}", admin_page::assets::file))
+        .service(get("/admin/sign-in", admin_page::sign_in::form))
+        .service(post("/admin/session", admin_page::sign_in::sign_in))
+        .service(get("/admin/assets/{file}", admin_page::assets::file))
         // Whoever runs the service, without a key.
         .service(get(ALIVE, health::alive))
         .service(get("/readyz", health::ready))
@@ -128,26 +128,6 @@ where
     F::Output: Responder + 'static,
 {
     only("POST", path, web::post().to(handler), |error| error)
-}
-
-/// What a browser shows of the admin page. It is no interface for programs, so that it is not in the OpenAPI document.
-fn page<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    get(path, handler)
-}
-
-/// What a form of the admin page does.
-fn act<F, Args>(path: &'static str, handler: F) -> impl HttpServiceFactory
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    post(path, handler)
 }
 
 fn webhook(path: &'static str) -> impl HttpServiceFactory {
