@@ -14,6 +14,7 @@ mod acts;
 mod admin;
 mod admin_browser;
 mod admin_page;
+mod admin_users;
 mod browser;
 mod button;
 mod caps;

@@ -131,7 +131,7 @@ fn figured(app: &App, language: Language, counted: &Counted) -> Figured {
         _ => (String::new(), String::new()),
     };
     let times = total.month.decision_times();
-    let time = |time: Option<Duration>| time.map_or("—".to_owned(), |time| span(language, time));
+    let time = |time: Option<Duration>| time.map_or("—".to_owned(), span);
     let made_of = times.as_ref().map_or(0, |times| times.of);
     let partners = app.config.partners.iter().zip(&counted.partners);
     Figured {
@@ -250,7 +250,7 @@ fn health(app: &App, language: Language, place: usize, now: Timestamp) -> Vec<(b
         let never = language.choose("Is never asked", "No se consulta nunca");
         health.push((false, never.to_owned()));
     } else if let Some(wait) = reconcile::closed(app, place) {
-        let wait = span(language, wait + Duration::from_secs(1));
+        let wait = span(wait + Duration::from_secs(1));
         health.push((
             false,
             language.choose(

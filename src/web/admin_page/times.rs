@@ -20,10 +20,10 @@ impl When {
     pub fn new(language: Language, at: Timestamp, now: Timestamp) -> When {
         let text = at.to_string();
         let ago = if at > now {
-            let span = span(language, at.since(now));
+            let span = span(at.since(now));
             language.choose(format!("in {span}"), format!("en {span}"))
         } else {
-            let span = span(language, now.since(at));
+            let span = span(now.since(at));
             language.choose(format!("{span} ago"), format!("hace {span}"))
         };
         When {
@@ -34,14 +34,14 @@ impl When {
     }
 }
 
-/// One unit, the largest that there is at least one of.
-pub fn span(language: Language, span: Duration) -> String {
+/// One unit, the largest that there is at least one of; they are the same in both languages.
+pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
         3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} {}", seconds / 86_400, language.choose("d", "d")),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::web::page::Language;
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// Says that nobody did this, but the page did by itself.
-pub const LIVE: HeaderName = HeaderName::from_static("x-live");
+const LIVE: HeaderName = HeaderName::from_static("x-live");
 
 /// The app, in the hands of an admin who is signed in.
 pub struct Visitor {
