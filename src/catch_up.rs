@@ -132,7 +132,7 @@ pub(crate) fn adopt(app: &App, behind: Vec<CatchUp>) {
         let found = behind.iter().find(|behind| behind.partner == partner.id);
         let known = account.catch_up.as_ref().map(|known| known.gap_to);
         if let Some(found) = found.filter(|found| known != Some(found.gap_to)) {
-            account.gate.set_rate(app.config.looks.catch_up_per_second);
+            account.gate.set_rate(app.config.checks.catch_up_per_second);
             account.ledger = Ledger::default();
             account.catch_up = Some(found.clone());
         }
@@ -322,7 +322,7 @@ pub(crate) async fn next(app: &App, place: usize, limit: usize) -> Result<Vec<St
     let mut account = app.lookout.account(place);
     if catch_up.is_none() {
         log::info!(partner = app.config.partners[place].id; "Caught up: everybody has been looked at.");
-        account.gate.set_rate(app.config.looks.per_second);
+        account.gate.set_rate(app.config.checks.per_second);
     }
     account.catch_up = catch_up;
     Ok(keys)

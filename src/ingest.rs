@@ -13,7 +13,7 @@ use crate::db::transitions::{self, Cause};
 use crate::db::users::{self, User};
 use crate::db::{Conn, QueryResult};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Event, Outcome, State, fold};
+use crate::kyc::verification::{Event, Outcome, State, TrustPolicy, fold};
 use crate::reconcile;
 
 /// A webhook whose signature was right.
@@ -31,7 +31,7 @@ pub struct Signed {
 pub fn delivery(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     signed: Signed,
 ) -> QueryResult<Outcome> {
     let now = clock.now();
@@ -110,7 +110,7 @@ pub(crate) struct Folded {
 /// shown without being done, and is the same as what is done.
 pub(crate) fn decide(
     conn: &mut Conn,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     delivery: &Delivery,
 ) -> QueryResult<Decided> {
     let Some(event) = &delivery.event else {
@@ -136,7 +136,7 @@ pub(crate) fn decide(
 
 fn folded(
     conn: &mut Conn,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     user: User,
     target: Option<Status>,
     signature: &[u8],
@@ -159,13 +159,13 @@ fn folded(
 /// Moves the user as was decided, and takes the delivery for a hint to look; answers the user as it then is.
 pub(crate) fn carry_out(
     conn: &mut Conn,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     folded: &Folded,
     cause: Cause<'_>,
     now: Timestamp,
 ) -> QueryResult<User> {
     let moved = transitions::record(conn, &folded.user, folded.after, cause, now)?;
-    if confirm != Confirm::Never {
+    if confirm != TrustPolicy::Never {
         reconcile::hint(conn, &folded.user, &moved, folded.target, now)?;
     }
     Ok(moved)
@@ -187,7 +187,7 @@ pub(crate) fn chain(conn: &mut Conn, folded: &mut Folded, delivery_id: &str) -> 
 pub fn unmatched(
     conn: &mut Conn,
     user: User,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     now: Timestamp,
 ) -> QueryResult<User> {
     let waiting = deliveries::unmatched(conn, &user.partner, &user.external_user_id)?;

@@ -15,7 +15,7 @@ use crate::error::{Code, Error};
 use crate::ingest;
 use crate::kyc::link_request::LinkRequest;
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Link, link};
+use crate::kyc::verification::{Link, TrustPolicy, link};
 use crate::once::Once;
 use crate::reconcile;
 
@@ -121,7 +121,7 @@ async fn one_link(
     request: LinkRequest,
     once: Option<&Once>,
 ) -> Result<Issued, Error> {
-    let (now, confirm) = (app.clock.now(), app.config.webhooks.confirm);
+    let (now, confirm) = (app.clock.now(), app.config.webhooks.policy);
     let begun = {
         let (clock, links, once) = (app.clock.clone(), app.config.links.clone(), once.cloned());
         let (partner, request) = (partner.id.clone(), request.clone());
@@ -182,7 +182,7 @@ async fn ask(
     request: &LinkRequest,
     user: &User,
 ) -> Result<String, Error> {
-    if needs_session_noted(user, app.config.webhooks.confirm) {
+    if needs_session_noted(user, app.config.webhooks.policy) {
         reconcile::note_session(app, partner, user).await?;
     }
     let link = app.capa.create_link(&partner.provider_api_key, request);
@@ -203,7 +203,7 @@ pub(crate) fn begin(
     conn: &mut Conn,
     clock: &Clock,
     links: &Links,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     partner: &str,
     request: &LinkRequest,
 ) -> QueryResult<Begun> {
@@ -233,7 +233,7 @@ pub(crate) fn begin(
                 status: Status::Pending,
             };
             let user = transitions::register(conn, &new, now)?;
-            if confirm != Confirm::Never {
+            if confirm != TrustPolicy::Never {
                 reconcile::watch(conn, &user, now)?;
             }
             user
@@ -267,7 +267,7 @@ pub(crate) fn begin(
         None => user,
         Some(opened) => {
             let user = transitions::record(conn, &user, opened, Cause::Link, now)?;
-            if confirm != Confirm::Never {
+            if confirm != TrustPolicy::Never {
                 reconcile::next_attempt(conn, &user, now)?;
             }
             user
@@ -288,8 +288,8 @@ pub(crate) fn begin(
 }
 
 /// Whether the latest session is to be noted first; once a link has been made, the latest one may be of this attempt.
-pub(crate) fn needs_session_noted(user: &User, confirm: Confirm) -> bool {
-    user.awaits_its_first_link() && confirm != Confirm::Never
+pub(crate) fn needs_session_noted(user: &User, confirm: TrustPolicy) -> bool {
+    user.awaits_its_first_link() && confirm != TrustPolicy::Never
 }
 
 fn taken() -> Error {
@@ -343,7 +343,7 @@ pub fn open_link<'a>(user: &'a User, links: &Links, now: Timestamp) -> Option<&'
 /// same and open.
 pub(crate) fn keep(
     conn: &mut Conn,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     asked: &User,
     link: String,
     now: Timestamp,
@@ -359,7 +359,7 @@ pub(crate) fn keep(
         ..user.clone()
     };
     let linked = transitions::touch(conn, &user, linked, now)?;
-    if confirm != Confirm::Never {
+    if confirm != TrustPolicy::Never {
         reconcile::watch(conn, &linked, now)?;
     }
     Ok(linked)

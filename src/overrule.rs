@@ -9,7 +9,7 @@ use crate::db::transitions::{self, Cause};
 use crate::db::users::{self, User};
 use crate::db::{Conn, QueryResult};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, overrule};
+use crate::kyc::verification::{TrustPolicy, overrule};
 use crate::reconcile;
 
 /// What an admin wants.
@@ -28,7 +28,7 @@ pub struct Order {
 pub fn user(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     (partner, user_id): (&str, &str),
     order: Order,
 ) -> QueryResult<Option<User>> {
@@ -51,7 +51,7 @@ pub fn user(
         },
     )?;
     let moved = transitions::record(conn, &user, after, Cause::Manual, now)?;
-    if confirm != Confirm::Never {
+    if confirm != TrustPolicy::Never {
         reconcile::overruled(conn, &moved, now)?;
     }
     users::find(conn, partner, user_id)

@@ -13,7 +13,7 @@ use crate::db::transitions::Cause;
 use crate::db::{Conn, QueryResult};
 use crate::ingest::{self, Decided, Folded};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Outcome};
+use crate::kyc::verification::{Outcome, TrustPolicy};
 
 /// What folding a delivery once more does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum WhyNot {
 }
 
 /// What [`again`] would do with the delivery as things stand. It changes nothing.
-pub fn would(conn: &mut Conn, confirm: Confirm, delivery: &Delivery) -> QueryResult<Would> {
+pub fn would(conn: &mut Conn, confirm: TrustPolicy, delivery: &Delivery) -> QueryResult<Would> {
     Ok(match decide(conn, confirm, delivery)? {
         Ok(folded) => told(&folded, confirm),
         Err(why_not) => Would::Nothing(why_not),
@@ -71,7 +71,7 @@ pub fn would(conn: &mut Conn, confirm: Confirm, delivery: &Delivery) -> QueryRes
 pub fn again(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     admin: &str,
     delivery_id: &str,
 ) -> QueryResult<Option<Would>> {
@@ -111,7 +111,7 @@ pub fn again(
 
 fn decide(
     conn: &mut Conn,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     delivery: &Delivery,
 ) -> QueryResult<Result<Box<Folded>, WhyNot>> {
     Ok(match ingest::decide(conn, confirm, delivery)? {
@@ -128,7 +128,7 @@ fn decide(
     })
 }
 
-fn told(folded: &Folded, confirm: Confirm) -> Would {
+fn told(folded: &Folded, confirm: TrustPolicy) -> Would {
     let user = &folded.user;
     Would::Fold {
         partner: user.partner.clone(),
@@ -136,7 +136,7 @@ fn told(folded: &Folded, confirm: Confirm) -> Would {
         outcome: folded.outcome,
         before: user.state().shown(),
         after: folded.after.shown(),
-        look: confirm != Confirm::Never,
+        look: confirm != TrustPolicy::Never,
     }
 }
 

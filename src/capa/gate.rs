@@ -59,7 +59,7 @@ impl Gate {
         self.repeats.fill(now, self.rate.half());
         let calls = match lane {
             Lane::Repeat => self.all.calls().min(self.repeats.calls()),
-            Lane::News | Lane::Sweep => self.all.calls(),
+            Lane::Unconfirmed | Lane::News | Lane::Young | Lane::Sweep => self.all.calls(),
         };
         // After it was closed, one call is enough to learn whether the provider is back.
         let most = match self.closed_until {

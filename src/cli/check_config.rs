@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::config::{self, Config};
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 
 /// Loads the settings as `serve` would and prints a summary; a [`config::ConfigError`] goes up unchanged.
 pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
@@ -16,10 +16,10 @@ pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
 }
 
 fn summary(config: &Config) -> String {
-    let confirm = match config.webhooks.confirm {
-        Confirm::Never => "never",
-        Confirm::OnConflict => "on_conflict",
-        Confirm::BeforeFinal => "before_final",
+    let confirm = match config.webhooks.policy {
+        TrustPolicy::Never => "never",
+        TrustPolicy::OnConflict => "on_conflict",
+        TrustPolicy::BeforeFinal => "before_final",
     };
     let keys: usize = config
         .partners

@@ -21,7 +21,7 @@ use crate::config::{self, Config};
 use crate::db::{self, Db, Error, Trouble, file};
 use crate::import::lines::Lines;
 use crate::import::{self, Entry, Loaded};
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 
 /// How many users are loaded in one write, with nobody beside and beside a service.
 const AT_ONCE_ALONE: usize = 50_000;
@@ -61,7 +61,7 @@ pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<ExitC
         db: Db::open(&config.database.path)?,
         path: config.database.path,
         clock: Clock::system(),
-        confirm: config.webhooks.confirm,
+        confirm: config.webhooks.policy,
         partner: partner.clone(),
         bar,
     };
@@ -93,7 +93,7 @@ struct Import {
     db: Db,
     path: PathBuf,
     clock: Clock,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     partner: String,
     bar: ProgressBar,
 }

@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::db::looks;
 use crate::db::users::{self, User};
 use crate::kyc::looks::Lane;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 use crate::{catch_up, logging, reconcile};
 
 /// How long to wait for the provider's rate to allow more.
@@ -44,7 +44,7 @@ pub struct Arguments {
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
     logging::init(&config.log);
-    if config.webhooks.confirm == Confirm::Never {
+    if config.webhooks.policy == TrustPolicy::Never {
         bail!("webhooks.confirm is never, so the provider must not be asked");
     }
     if let Some(partner) = &arguments.partner

@@ -9,7 +9,7 @@ use crate::census;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::file;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 use crate::logging;
 use crate::reconcile;
 use crate::web::server;
@@ -21,7 +21,7 @@ pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
-    if config.webhooks.confirm == Confirm::Never {
+    if config.webhooks.policy == TrustPolicy::Never {
         log::warn!(
             "webhooks.confirm is never: what contradicts a verdict is dropped without asking the provider."
         );

@@ -13,12 +13,13 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::kyc::loopback::is_loopback;
+use crate::kyc::verification::Trust;
 
 use super::raw::{RawAdmin, RawConfig, RawPartner};
 use super::samples::{is_sample, is_sample_hash};
 use super::{
-    Admin, Config, ConfigError, Database, KeyHash, Limits, Links, Log, Looks, Partner, Provider,
-    Server, Webhooks,
+    Admin, Checks, Config, ConfigError, Database, KeyHash, Limits, Links, Log, Partner, Provider,
+    Server,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -82,9 +83,27 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
             .filter(|links| (1..=10_000).contains(links))
             .ok_or_else(|| bad("links.new_per_day", "must be from 1 to 10000 links"))?,
     };
-    let looks = Looks {
-        per_second: rate("looks.per_second", raw.looks.per_second)?,
-        catch_up_per_second: rate("looks.catch_up_per_second", raw.looks.catch_up_per_second)?,
+    let trust = Trust {
+        policy: raw.webhooks.confirm,
+        unconfirmed_for: duration(
+            "webhooks.unconfirmed_for",
+            &raw.webhooks.unconfirmed_for,
+            (Duration::from_secs(45), "45s"),
+            (DAY, "24h"),
+        )?,
+        unconfirmed_at_most: u32::try_from(raw.webhooks.unconfirmed_at_most)
+            .ok()
+            .filter(|users| *users <= 1_000_000)
+            .ok_or_else(|| {
+                bad(
+                    "webhooks.unconfirmed_at_most",
+                    "must be from 0 to 1000000 users",
+                )
+            })?,
+    };
+    let checks = Checks {
+        per_second: rate("checks.per_second", raw.checks.per_second)?,
+        catch_up_per_second: rate("checks.catch_up_per_second", raw.checks.catch_up_per_second)?,
     };
     let limits = Limits {
         requests_per_second: limit("limits.requests_per_second", raw.limits.requests_per_second)?,
@@ -101,7 +120,12 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         .into_iter()
         .enumerate()
         .map(|(number, partner)| {
-            check_partner(&format!("partners[{number}]"), partner, &mut load_warnings)
+            check_partner(
+                &format!("partners[{number}]"),
+                partner,
+                trust,
+                &mut load_warnings,
+            )
         })
         .collect::<Result<Vec<_>, _>>()?;
     let admins = raw
@@ -120,10 +144,8 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
         database,
         provider,
         links,
-        webhooks: Webhooks {
-            confirm: raw.webhooks.confirm,
-        },
-        looks,
+        webhooks: trust,
+        checks,
         limits,
         partners,
         admins,
@@ -134,6 +156,7 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
 fn check_partner(
     at: &str,
     raw: RawPartner,
+    trust: Trust,
     warnings: &mut Vec<String>,
 ) -> Result<Partner, ConfigError> {
     let mut bytes = raw.id.bytes();
@@ -197,6 +220,10 @@ fn check_partner(
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Partner {
         id: raw.id,
+        trust: Trust {
+            policy: raw.confirm.unwrap_or(trust.policy),
+            ..trust
+        },
         provider_api_key,
         webhook_secrets,
         api_keys,

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::kyc::loopback::is_loopback;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::Trust;
 
 /// The commented defaults, as text; also what a user reads to learn the settings.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -44,10 +44,10 @@ pub struct Config {
     pub provider: Provider,
     /// How long links are handed out again.
     pub links: Links,
-    /// How webhooks are believed.
-    pub webhooks: Webhooks,
-    /// How often the provider is asked.
-    pub looks: Looks,
+    /// How far webhooks are trusted where a partner says nothing else.
+    pub webhooks: Trust,
+    /// How often the provider is checked.
+    pub checks: Checks,
     /// How often each API key may be used.
     pub limits: Limits,
     /// The tenants; never empty, ids unique.
@@ -119,17 +119,10 @@ pub struct Links {
     pub new_per_day: u32,
 }
 
-/// `[webhooks]`: how webhooks are believed.
+/// `[checks]`: how often the provider is checked for one partner's users.
 #[derive(Clone, Debug)]
-pub struct Webhooks {
-    /// When the provider is asked before a webhook counts.
-    pub confirm: Confirm,
-}
-
-/// `[looks]`: how often the provider is asked about one partner's users.
-#[derive(Clone, Debug)]
-pub struct Looks {
-    /// Calls a second at the most.
+pub struct Checks {
+    /// At most this many calls a second.
     pub per_second: u32,
     /// The same while catching up after a standstill.
     pub catch_up_per_second: u32,
@@ -149,6 +142,8 @@ pub struct Limits {
 pub struct Partner {
     /// Name in URLs and logs: `^[a-z0-9][a-z0-9_-]{0,63}$`.
     pub id: String,
+    /// How far its webhooks are trusted.
+    pub trust: Trust,
     /// Key of the provider's API; visible ASCII, so it always fits a header. No two partners share one.
     pub provider_api_key: SecretString,
     /// Any of these verifies a webhook; never empty.

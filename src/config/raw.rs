@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{ConfigError, LogFormat};
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +21,7 @@ pub(super) struct RawConfig {
     pub provider: RawProvider,
     pub links: RawLinks,
     pub webhooks: RawWebhooks,
-    pub looks: RawLooks,
+    pub checks: RawChecks,
     pub limits: RawLimits,
     #[serde(default)]
     pub partners: Vec<RawPartner>,
@@ -70,12 +70,14 @@ pub(super) struct RawLinks {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWebhooks {
-    pub confirm: Confirm,
+    pub confirm: TrustPolicy,
+    pub unconfirmed_for: String,
+    pub unconfirmed_at_most: usize,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawLooks {
+pub(super) struct RawChecks {
     pub per_second: usize,
     pub catch_up_per_second: usize,
 }
@@ -91,6 +93,7 @@ pub(super) struct RawLimits {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPartner {
     pub id: String,
+    pub confirm: Option<TrustPolicy>,
     pub provider_api_key: Option<SecretString>,
     pub provider_api_key_file: Option<PathBuf>,
     pub webhook_secrets: Option<Vec<SecretString>>,

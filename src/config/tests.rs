@@ -77,7 +77,7 @@ confirm = "on_conflict"
         [KeyHash::parse(HASH_A).unwrap()]
     );
     assert_eq!(config.admins[0].api_key.as_setting(), HASH_B);
-    assert_eq!(config.webhooks.confirm, Confirm::OnConflict);
+    assert_eq!(config.webhooks.policy.as_str(), "on_conflict");
     let only_here = "server.public_url: leads to this machine only, and so does every startUrl";
     assert_eq!(config.warnings(), [only_here]);
 }

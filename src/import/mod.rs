@@ -12,7 +12,7 @@ use crate::db::users::{self, NewUser};
 use crate::db::{Conn, QueryResult};
 use crate::ingest;
 use crate::kyc::status::Status;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 use crate::reconcile;
 
 /// A user as a line of the file tells of it.
@@ -43,7 +43,7 @@ pub enum Loaded {
 pub fn users(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     partner: &str,
     entries: &[Entry],
 ) -> QueryResult<Vec<Loaded>> {
@@ -57,7 +57,7 @@ pub fn users(
 fn user(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: Confirm,
+    confirm: TrustPolicy,
     partner: &str,
     entry: &Entry,
 ) -> QueryResult<Loaded> {
@@ -82,7 +82,7 @@ fn user(
         status: entry.status,
     };
     let user = transitions::register(conn, &new, now)?;
-    if confirm != Confirm::Never {
+    if confirm != TrustPolicy::Never {
         reconcile::watch(conn, &user, now)?;
     }
     ingest::unmatched(conn, user, confirm, now)?;

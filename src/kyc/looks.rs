@@ -76,26 +76,37 @@ pub struct Looks {
     pub conflict: bool,
 }
 
-/// Why a look is due; the first ones go first.
+/// Why a check is due; each lane has a share of the partner's checks that no other takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// A hint changed what is known, or somebody asked.
+    /// The user reads `verified` and no check has confirmed it yet.
+    Unconfirmed,
+    /// A webhook changed what is known, or an admin or a caller asked.
     News,
-    /// A hint changed nothing. It may still be the same thing truly happening again, but a flood of these must not keep
-    /// anybody else waiting.
+    /// The user is undecided and its latest link is younger than an hour.
+    Young,
+    /// A webhook changed nothing. It may still be a genuine recurrence, but a flood of these must not hold up any other check.
     Repeat,
-    /// It is time again.
+    /// The time of the next regular check has come.
     Sweep,
 }
 
 impl Lane {
-    /// Every lane, the first ones first.
-    pub const ALL: [Lane; 3] = [Lane::News, Lane::Repeat, Lane::Sweep];
+    /// Every lane, the most urgent first.
+    pub const ALL: [Lane; 5] = [
+        Lane::Unconfirmed,
+        Lane::News,
+        Lane::Young,
+        Lane::Repeat,
+        Lane::Sweep,
+    ];
 
-    /// The word used in the database.
+    /// The word used in the database and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Lane::Unconfirmed => "unconfirmed",
             Lane::News => "news",
+            Lane::Young => "young",
             Lane::Repeat => "repeat",
             Lane::Sweep => "sweep",
         }

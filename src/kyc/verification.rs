@@ -6,20 +6,60 @@
 //! an old event come back, is *held* until it is confirmed. Bad news about a verified user counts while it is held;
 //! good news about a rejected one does not. Every function here is total and knows neither clock nor database.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::status::Status;
 
-/// How far a webhook is believed before the provider has been asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// The setting `confirm`: when a signed verdict counts before the provider has been asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Confirm {
+pub enum TrustPolicy {
     /// The provider is never asked: what would be held is dropped as out of date.
     Never,
     /// A signed webhook decides, unless it reverses a verdict or may be an old one come back.
     OnConflict,
     /// A signed `VERIFIED_USER` never decides by itself.
     BeforeFinal,
+}
+
+impl TrustPolicy {
+    /// The word used in the configuration and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TrustPolicy::Never => "never",
+            TrustPolicy::OnConflict => "on_conflict",
+            TrustPolicy::BeforeFinal => "before_final",
+        }
+    }
+
+    /// The policy of that word, if there is one.
+    pub fn from_word(word: &str) -> Option<TrustPolicy> {
+        [
+            TrustPolicy::Never,
+            TrustPolicy::OnConflict,
+            TrustPolicy::BeforeFinal,
+        ]
+        .into_iter()
+        .find(|policy| policy.as_str() == word)
+    }
+
+    /// Whether the provider is checked at all.
+    pub fn checks(self) -> bool {
+        self != TrustPolicy::Never
+    }
+}
+
+/// How far one partner's webhooks are trusted: its `confirm` and the bounds on what stands unconfirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// The partner's `confirm`, or the one of `[webhooks]`.
+    pub policy: TrustPolicy,
+    /// A `verified` that is unconfirmed for this long reads `in_review`.
+    pub unconfirmed_for: Duration,
+    /// How many users may read `verified` unconfirmed at once.
+    pub unconfirmed_at_most: u32,
 }
 
 /// What the rule knows of a user.
@@ -126,7 +166,7 @@ impl Outcome {
 }
 
 /// Folds a signed event into the state; the outcome is one of applied, repeated, stale and held.
-pub fn fold(state: State, event: Event, confirm: Confirm) -> (State, Outcome) {
+pub fn fold(state: State, event: Event, confirm: TrustPolicy) -> (State, Outcome) {
     let target = event.target;
     if target == state.status {
         return (state, Outcome::Repeated);
@@ -143,8 +183,8 @@ pub fn fold(state: State, event: Event, confirm: Confirm) -> (State, Outcome) {
     let may_be_old = event.seen_before && (target.is_final() || event.distinguishable);
     let doubtful = settled || may_be_old;
     match confirm {
-        Confirm::Never if doubtful => (state, Outcome::Stale),
-        Confirm::BeforeFinal if target == Status::Verified => hold(state, target),
+        TrustPolicy::Never if doubtful => (state, Outcome::Stale),
+        TrustPolicy::BeforeFinal if target == Status::Verified => hold(state, target),
         _ if doubtful => hold(state, target),
         _ => apply(state, target),
     }
@@ -264,7 +304,7 @@ mod tests {
         for (now, target, new, again) in TABLE {
             for (event, expected) in [(fresh(target), new), (seen(target), again)] {
                 let before = state(now, None);
-                let (after, outcome) = fold(before, event, Confirm::OnConflict);
+                let (after, outcome) = fold(before, event, TrustPolicy::OnConflict);
                 assert_eq!(outcome, expected, "{now} hears {target}");
                 let wanted = match expected {
                     Applied => state(target, None),
@@ -280,7 +320,7 @@ mod tests {
     fn never_drops_what_would_be_held() {
         for (now, target, new, again) in TABLE {
             for (event, expected) in [(fresh(target), new), (seen(target), again)] {
-                let (after, outcome) = fold(state(now, None), event, Confirm::Never);
+                let (after, outcome) = fold(state(now, None), event, TrustPolicy::Never);
                 let expected = if expected == Held { Stale } else { expected };
                 assert_eq!(outcome, expected, "{now} hears {target}");
                 assert_eq!(after.held, None);
@@ -292,7 +332,7 @@ mod tests {
     fn before_final_holds_every_verified_and_is_otherwise_on_conflict() {
         for (now, target, new, again) in TABLE {
             for (event, expected) in [(fresh(target), new), (seen(target), again)] {
-                let (_, outcome) = fold(state(now, None), event, Confirm::BeforeFinal);
+                let (_, outcome) = fold(state(now, None), event, TrustPolicy::BeforeFinal);
                 let expected = if target == Verified && expected == Applied {
                     Held
                 } else {
@@ -305,12 +345,20 @@ mod tests {
 
     #[test]
     fn bad_news_about_a_verified_user_shows_at_once_and_good_news_about_a_rejected_one_does_not() {
-        let (doubted, _) = fold(state(Verified, None), fresh(Rejected), Confirm::OnConflict);
+        let (doubted, _) = fold(
+            state(Verified, None),
+            fresh(Rejected),
+            TrustPolicy::OnConflict,
+        );
         assert_eq!(
             (doubted.shown(), doubted.needs_confirmation()),
             (InReview, true)
         );
-        let (hoped, _) = fold(state(Rejected, None), fresh(Verified), Confirm::OnConflict);
+        let (hoped, _) = fold(
+            state(Rejected, None),
+            fresh(Verified),
+            TrustPolicy::OnConflict,
+        );
         assert_eq!(
             (hoped.shown(), hoped.needs_confirmation(), hoped.held),
             (Rejected, false, Some(Verified))
@@ -322,13 +370,13 @@ mod tests {
         let (agreed, _) = fold(
             state(Pending, Some(Verified)),
             fresh(Verified),
-            Confirm::OnConflict,
+            TrustPolicy::OnConflict,
         );
         assert_eq!(agreed, state(Verified, None));
         let (doubted, _) = fold(
             state(Pending, Some(Rejected)),
             fresh(Verified),
-            Confirm::OnConflict,
+            TrustPolicy::OnConflict,
         );
         assert_eq!(doubted, state(Verified, Some(Rejected)));
         assert_eq!(doubted.shown(), InReview);
@@ -348,7 +396,7 @@ mod tests {
             let (after, outcome) = fold(
                 state(Pending, Some(held)),
                 fresh(target),
-                Confirm::OnConflict,
+                TrustPolicy::OnConflict,
             );
             assert_eq!((after, outcome), (state(target, left), Applied));
         }
@@ -406,11 +454,11 @@ mod tests {
         })
     }
 
-    fn any_confirm() -> impl Strategy<Value = Confirm> {
+    fn any_confirm() -> impl Strategy<Value = TrustPolicy> {
         prop::sample::select(vec![
-            Confirm::Never,
-            Confirm::OnConflict,
-            Confirm::BeforeFinal,
+            TrustPolicy::Never,
+            TrustPolicy::OnConflict,
+            TrustPolicy::BeforeFinal,
         ])
     }
 
@@ -467,7 +515,7 @@ mod tests {
         ) {
             let mut state = State::opened(attempt);
             for event in events {
-                (state, _) = fold(state, event, Confirm::BeforeFinal);
+                (state, _) = fold(state, event, TrustPolicy::BeforeFinal);
                 prop_assert_ne!(state.shown(), Verified);
             }
         }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::world::{Ask, Truth, Who, World};
 use crate::kyc::status::Status;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 
 const REJECTED: Truth = Some(Status::Rejected);
 const VERIFIED: Truth = Some(Status::Verified);
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn begun() -> (World, Who) {
-    let mut world = World::new(Confirm::OnConflict);
+    let mut world = World::new(TrustPolicy::OnConflict);
     let who = world.person();
     world.link(who, Ask::default());
     world.submit(who);

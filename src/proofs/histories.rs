@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 use super::world::{Answered, Ask, LAG, Truth, Who, World};
 use crate::db;
 use crate::kyc::status::Status;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -242,7 +242,7 @@ fn play(world: &mut World, history: &History) -> Result<(), String> {
     })
 }
 
-fn random_histories(confirm: Confirm, cases: u32) {
+fn random_histories(confirm: TrustPolicy, cases: u32) {
     let config = ProptestConfig {
         cases,
         failure_persistence: None,
@@ -263,10 +263,10 @@ fn random_histories(confirm: Confirm, cases: u32) {
 
 #[test]
 fn every_history_ends_in_the_truth() {
-    random_histories(Confirm::OnConflict, 5_000);
+    random_histories(TrustPolicy::OnConflict, 5_000);
 }
 
 #[test]
 fn every_history_ends_in_the_truth_where_verified_waits_for_confirmation() {
-    random_histories(Confirm::BeforeFinal, 5_000);
+    random_histories(TrustPolicy::BeforeFinal, 5_000);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::world::{Ask, LAG, Truth, Who, World};
 use crate::kyc::status::Status;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 
 const EVENTS: [Status; 4] = [
     Status::Submitted,
@@ -214,7 +214,7 @@ impl Search {
     }
 }
 
-fn every_order(looking: Looking, modes: &[Confirm]) {
+fn every_order(looking: Looking, modes: &[TrustPolicy]) {
     for confirm in modes {
         let mut world = World::new(*confirm);
         for provider in Provider::all() {
@@ -223,7 +223,7 @@ fn every_order(looking: Looking, modes: &[Confirm]) {
     }
 }
 
-const BOTH: [Confirm; 2] = [Confirm::OnConflict, Confirm::BeforeFinal];
+const BOTH: [TrustPolicy; 2] = [TrustPolicy::OnConflict, TrustPolicy::BeforeFinal];
 
 #[test]
 fn every_order_ends_in_the_truth_with_a_look_after_every_event() {

@@ -11,7 +11,7 @@ mod world;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Event, Link, State, fold, link};
+use crate::kyc::verification::{Event, Link, State, TrustPolicy, fold, link};
 use world::{FIRST, Look, NewLink, Reading, SECOND, Told, VERDICTS, World};
 
 use Status::{InReview, Rejected, Verified};
@@ -42,7 +42,7 @@ const GETS_FAR: &str = "a second attempt is verified by its own session";
 /// The rule, of which parts can be taken out to see that they are needed.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
-    confirm: Confirm,
+    confirm: TrustPolicy,
     fence: bool,
     freshness: bool,
     late_lifting: bool,
@@ -50,7 +50,7 @@ struct Rule {
 }
 
 impl Rule {
-    const fn whole(confirm: Confirm) -> Rule {
+    const fn whole(confirm: TrustPolicy) -> Rule {
         Rule {
             confirm,
             fence: true,
@@ -78,8 +78,8 @@ enum Step {
 impl World {
     fn is_founded(&self, rule: Rule) -> bool {
         let ground = match rule.confirm {
-            Confirm::BeforeFinal => self.answered_verified,
-            Confirm::OnConflict | Confirm::Never => self.verified_sent,
+            TrustPolicy::BeforeFinal => self.answered_verified,
+            TrustPolicy::OnConflict | TrustPolicy::Never => self.verified_sent,
         };
         ground || self.state.shown() != Verified
     }
@@ -231,7 +231,7 @@ fn search(rule: Rule) -> impl Checker<Rule> {
     checker
 }
 
-fn holds(confirm: Confirm) {
+fn holds(confirm: TrustPolicy) {
     let checker = search(Rule::whole(confirm));
     checker.assert_properties();
     assert!(checker.unique_state_count() > 1_000_000);
@@ -245,17 +245,17 @@ fn breaks(rule: Rule, promise: &'static str) {
 
 #[test]
 fn nothing_breaks_the_rule_where_webhooks_decide() {
-    holds(Confirm::OnConflict);
+    holds(TrustPolicy::OnConflict);
 }
 
 #[test]
 fn nothing_breaks_the_rule_where_verified_waits_for_an_answer() {
-    holds(Confirm::BeforeFinal);
+    holds(TrustPolicy::BeforeFinal);
 }
 
 #[test]
 fn without_the_fence_bad_news_is_forgotten() {
-    for confirm in [Confirm::OnConflict, Confirm::BeforeFinal] {
+    for confirm in [TrustPolicy::OnConflict, TrustPolicy::BeforeFinal] {
         let rule = Rule {
             fence: false,
             ..Rule::whole(confirm)
@@ -266,7 +266,7 @@ fn without_the_fence_bad_news_is_forgotten() {
 
 #[test]
 fn without_freshness_bad_news_is_forgotten() {
-    for confirm in [Confirm::OnConflict, Confirm::BeforeFinal] {
+    for confirm in [TrustPolicy::OnConflict, TrustPolicy::BeforeFinal] {
         let rule = Rule {
             freshness: false,
             ..Rule::whole(confirm)
@@ -277,7 +277,7 @@ fn without_freshness_bad_news_is_forgotten() {
 
 #[test]
 fn without_late_lifting_bad_news_is_forgotten() {
-    for confirm in [Confirm::OnConflict, Confirm::BeforeFinal] {
+    for confirm in [TrustPolicy::OnConflict, TrustPolicy::BeforeFinal] {
         let rule = Rule {
             late_lifting: false,
             ..Rule::whole(confirm)
@@ -288,7 +288,7 @@ fn without_late_lifting_bad_news_is_forgotten() {
 
 #[test]
 fn without_the_sweep_a_lost_event_is_never_made_up_for() {
-    for confirm in [Confirm::OnConflict, Confirm::BeforeFinal] {
+    for confirm in [TrustPolicy::OnConflict, TrustPolicy::BeforeFinal] {
         let rule = Rule {
             sweep: false,
             ..Rule::whole(confirm)

@@ -16,7 +16,7 @@ use crate::db::{self, Conn, attempts};
 use crate::ingest::{self, Signed};
 use crate::kyc::looks::Session;
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Outcome, State};
+use crate::kyc::verification::{Outcome, State, TrustPolicy};
 use crate::reconcile;
 use crate::refold::{self, WhyNot, Would};
 
@@ -65,11 +65,11 @@ fn step() -> impl Strategy<Value = Step> {
 struct Play {
     conn: Conn,
     clock: Clock,
-    confirm: Confirm,
+    confirm: TrustPolicy,
 }
 
 impl Play {
-    fn new(confirm: Confirm) -> Play {
+    fn new(confirm: TrustPolicy) -> Play {
         Play {
             conn: db::in_memory(),
             clock: Clock::driven(Timestamp(1_800_000_000_000_000)),
@@ -253,7 +253,7 @@ impl Play {
     }
 }
 
-fn random_histories(confirm: Confirm) {
+fn random_histories(confirm: TrustPolicy) {
     let config = ProptestConfig {
         cases: 200,
         failure_persistence: None,
@@ -276,22 +276,22 @@ fn random_histories(confirm: Confirm) {
 
 #[test]
 fn a_delivery_folded_once_more_does_what_its_bytes_would() {
-    random_histories(Confirm::OnConflict);
+    random_histories(TrustPolicy::OnConflict);
 }
 
 #[test]
 fn a_delivery_folded_once_more_does_what_its_bytes_would_where_verified_waits_for_confirmation() {
-    random_histories(Confirm::BeforeFinal);
+    random_histories(TrustPolicy::BeforeFinal);
 }
 
 #[test]
 fn a_delivery_folded_once_more_does_what_its_bytes_would_where_nothing_is_held() {
-    random_histories(Confirm::Never);
+    random_histories(TrustPolicy::Never);
 }
 
 #[test]
 fn whoever_has_the_name_of_a_renamed_user_is_not_moved_by_what_was_the_others() {
-    let mut play = Play::new(Confirm::OnConflict);
+    let mut play = Play::new(TrustPolicy::OnConflict);
     play.step(&Step::Register(0, true));
     play.step(&Step::Deliver(2, 0));
     let stored = play.deliveries().remove(0);

@@ -12,7 +12,7 @@ use super::world::{Ask, Truth, Who, World};
 use crate::db::secrets::Secret;
 use crate::db::transitions;
 use crate::kyc::status::Status;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 use crate::start_pages::StartPages;
 use crate::web::documents::{LinkedUserDocument, TransitionDocument};
 
@@ -57,7 +57,7 @@ struct Week {
 
 impl Week {
     /// Lives through it, until all is at rest.
-    fn lived(confirm: Confirm, users: usize) -> Week {
+    fn lived(confirm: TrustPolicy, users: usize) -> Week {
         let mut world = World::new(confirm);
         // The service has a thousand users to see to, so that it looks a little later than it might.
         world.grain = Duration::from_secs(60);
@@ -182,7 +182,7 @@ fn answer(world: &mut World, who: Who) -> Value {
     json!({"user": told, "history": history})
 }
 
-fn replays_change_nothing(confirm: Confirm, users: usize) {
+fn replays_change_nothing(confirm: TrustPolicy, users: usize) {
     let mut week = Week::lived(confirm, users);
     let before = week.answers();
     week.replay();
@@ -203,18 +203,18 @@ fn replays_change_nothing(confirm: Confirm, users: usize) {
 
 #[test]
 fn replays_change_no_answer() {
-    replays_change_nothing(Confirm::OnConflict, 1_000);
+    replays_change_nothing(TrustPolicy::OnConflict, 1_000);
 }
 
 #[test]
 fn replays_change_no_answer_where_verified_waits_for_confirmation() {
-    replays_change_nothing(Confirm::BeforeFinal, 200);
+    replays_change_nothing(TrustPolicy::BeforeFinal, 200);
 }
 
 #[test]
 fn a_thousand_repeats_in_ten_seconds_cause_six_looks_at_most() {
     for truth in [Status::Verified, Status::Rejected] {
-        let mut world = World::new(Confirm::OnConflict);
+        let mut world = World::new(TrustPolicy::OnConflict);
         let who = world.person();
         world.link(who, Ask::default());
         world.submit(who);

@@ -21,7 +21,7 @@ use crate::issue::{self, Begun};
 use crate::kyc::link_request::LinkRequest;
 use crate::kyc::looks::Lane;
 use crate::kyc::status::Status;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 use crate::overrule::{self, Order};
 use crate::reconcile::{self, Look, Settlement};
 
@@ -39,7 +39,7 @@ pub(super) type Truth = Option<Status>;
 pub(super) struct World {
     pub(super) conn: Conn,
     pub(super) clock: Clock,
-    pub(super) confirm: Confirm,
+    pub(super) confirm: TrustPolicy,
     links: Links,
     people: Vec<Person>,
     /// By the tracker's keys.
@@ -105,7 +105,7 @@ pub(super) struct Answered {
 
 impl World {
     /// A world without people.
-    pub(super) fn new(confirm: Confirm) -> World {
+    pub(super) fn new(confirm: TrustPolicy) -> World {
         let mut conn = db::in_memory();
         // One transaction for all: nothing has to outlive the world, and many small ones cost more.
         db::mark(&mut conn);

@@ -28,7 +28,7 @@ use crate::db::users::User;
 use crate::error::{Code, Error};
 use crate::flights::{Flight, Flights};
 use crate::kyc::looks::Lane;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 
 pub use schedule::{hint, next_attempt, overruled, watch};
 pub use settle::{Look, Settlement, begin, note, settle};
@@ -68,7 +68,7 @@ impl Lookout {
     pub fn new(config: &Config) -> Lookout {
         let account = |_| {
             Mutex::new(Account {
-                gate: Gate::new(config.looks.per_second),
+                gate: Gate::new(config.checks.per_second),
                 catch_up: None,
                 ledger: Ledger::default(),
                 unheard: 0,
@@ -123,7 +123,7 @@ async fn run(app: &App) {
     loop {
         match run_once(app, app.clock.now()).await {
             Ok(looks) if looks > 0 => continue,
-            Ok(_) if app.config.webhooks.confirm == Confirm::Never => return,
+            Ok(_) if app.config.webhooks.policy == TrustPolicy::Never => return,
             Ok(_) => failing = false,
             Err(error) if !failing => {
                 log::error!(error:% = error; "Looks cannot be written down. They stay due.");
@@ -142,7 +142,7 @@ async fn run(app: &App) {
 /// # Errors
 /// When the store fails; the looks stay due.
 pub async fn run_once(app: &App, now: Timestamp) -> Result<usize, db::Error> {
-    if app.config.webhooks.confirm == Confirm::Never {
+    if app.config.webhooks.policy == TrustPolicy::Never {
         catch_up::forget(app).await?;
         return Ok(0);
     }
@@ -230,7 +230,7 @@ async fn due(
 /// # Errors
 /// When the provider or the store fails; the user then stays as it is.
 pub async fn now(app: &App, place: usize, user: &User, since: Timestamp) -> Result<(), Error> {
-    if app.config.webhooks.confirm == Confirm::Never {
+    if app.config.webhooks.policy == TrustPolicy::Never {
         let never = "The provider is never asked: webhooks.confirm is never.";
         return Err(Error::new(Code::BadRequest, never));
     }

@@ -284,7 +284,7 @@ pub async fn overrule(
 ) -> Result<Json<WholeUser>, Error> {
     let order = order(admin.name(), &body.0).map_err(Error::invalid_request)?;
     let names = path.into_inner();
-    let (clock, confirm) = (admin.clock.clone(), admin.config.webhooks.confirm);
+    let (clock, confirm) = (admin.clock.clone(), admin.config.webhooks.policy);
     let (partner, user_id) = names.clone();
     let done = admin
         .db

@@ -22,7 +22,7 @@ use crate::db::{self, transitions, users};
 use crate::error::{Code, Error};
 use crate::kyc::link_request::Fault;
 use crate::kyc::status::Status;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 use crate::reconcile;
 
 /// The longest wait for a change, in seconds.
@@ -120,7 +120,7 @@ pub async fn one(
     }
     let mut user = find(&caller, &user_id).await?;
     if let Some(seconds) = query.0.max_age {
-        if caller.config.webhooks.confirm == Confirm::Never {
+        if caller.config.webhooks.policy == TrustPolicy::Never {
             return Err(Error::new(
                 Code::InvalidQuery,
                 "maxAge needs the provider, and webhooks.confirm is never.",

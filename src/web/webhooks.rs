@@ -10,7 +10,7 @@ use crate::kyc::verification::Outcome;
 
 /// Answers 204 once the delivery is on the disk. Query parameters are nobody's concern here: the signature is.
 pub async fn receive(body: SignedBody, app: web::Data<App>) -> Result<HttpResponse, CodeOnly> {
-    let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
+    let (clock, confirm) = (app.clock.clone(), app.config.webhooks.policy);
     let signed = body.into_signed();
     let place = app.partner_place(&signed.partner);
     let outcome = app

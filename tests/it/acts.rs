@@ -110,7 +110,7 @@ async fn a_fresh_answer_that_cannot_be_had_is_an_error_and_the_known_one_is_stil
 
 #[actix_web::test]
 async fn fresh_answers_are_had_no_faster_than_the_provider_may_be_asked() {
-    let app = TestApp::with(&[("KYC__LOOKS__PER_SECOND", "2")]).await;
+    let app = TestApp::with(&[("KYC__CHECKS__PER_SECOND", "2")]).await;
     let users = ["u1", "u2", "u3", "u4", "u5"];
     for user in users {
         app.pending(user).await;

@@ -8,7 +8,7 @@ use kyc_tracker::db::users::{NewUser, User};
 use kyc_tracker::db::{Conn, QueryResult, transitions};
 use kyc_tracker::ingest::{self, Signed};
 use kyc_tracker::kyc::status::Status;
-use kyc_tracker::kyc::verification::Confirm;
+use kyc_tracker::kyc::verification::TrustPolicy;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use thirtyfour::By;
@@ -302,7 +302,7 @@ fn fill(conn: &mut Conn, app: &kyc_tracker::app::App, texts: &[String]) -> Query
                 signature: Sha256::digest(&body).into(),
                 body: body.into_bytes(),
             };
-            ingest::delivery(conn, clock, Confirm::OnConflict, signed)?;
+            ingest::delivery(conn, clock, TrustPolicy::OnConflict, signed)?;
         }
     }
     Ok(user)

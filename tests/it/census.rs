@@ -10,7 +10,7 @@ use kyc_tracker::census::{Counted, PATIENCE};
 use kyc_tracker::clock::Timestamp;
 use kyc_tracker::import::{self, Entry};
 use kyc_tracker::kyc::status::Status;
-use kyc_tracker::kyc::verification::{Confirm, Outcome};
+use kyc_tracker::kyc::verification::{Outcome, TrustPolicy};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -50,7 +50,7 @@ async fn import(app: &TestApp, user: &str, status: Status) {
             country: "DO",
             status,
         };
-        import::users(conn, &clock, Confirm::OnConflict, ACME.id, &[entry])
+        import::users(conn, &clock, TrustPolicy::OnConflict, ACME.id, &[entry])
     };
     app.db().write(load).await.unwrap();
 }

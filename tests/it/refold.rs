@@ -3,7 +3,7 @@
 use kyc_tracker::db::deliveries::{self, Delivery, Filter};
 use kyc_tracker::db::users::User;
 use kyc_tracker::kyc::status::Status;
-use kyc_tracker::kyc::verification::{Confirm, Outcome};
+use kyc_tracker::kyc::verification::{Outcome, TrustPolicy};
 use kyc_tracker::refold::{self, WhyNot, Would};
 use reqwest::Method;
 use serde_json::json;
@@ -26,7 +26,7 @@ async fn stored(app: &TestApp, place: usize) -> (Delivery, Option<User>) {
 
 /// Folds that delivery once more, after it has been asked what that would do.
 async fn again(app: &TestApp, place: usize) -> Would {
-    let ((delivery, _), confirm) = (stored(app, place).await, app.app.config.webhooks.confirm);
+    let ((delivery, _), confirm) = (stored(app, place).await, app.app.config.webhooks.policy);
     let id = delivery.id.clone();
     let would = app
         .app
@@ -190,7 +190,7 @@ async fn there_is_nothing_to_fold_of_a_delivery_that_is_not_there() {
     ] {
         let (clock, id) = (clock.clone(), id.to_owned());
         let again =
-            move |conn: &mut _| refold::again(conn, &clock, Confirm::OnConflict, "ops", &id);
+            move |conn: &mut _| refold::again(conn, &clock, TrustPolicy::OnConflict, "ops", &id);
         assert_eq!(app.app.db.write(again).await.unwrap(), None);
     }
 }

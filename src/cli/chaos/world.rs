@@ -101,7 +101,7 @@ impl World {
                 ("KYC__LOG__FILTER", "off".to_owned()),
                 ("KYC__PROVIDER__TIMEOUT", "1s".to_owned()),
                 ("KYC__SERVER__WORKERS", "1".to_owned()),
-                ("KYC__LOOKS__PER_SECOND", "50".to_owned()),
+                ("KYC__CHECKS__PER_SECOND", "50".to_owned()),
             ],
             http,
             tracker: None,

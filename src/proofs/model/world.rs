@@ -11,7 +11,7 @@ use crate::kyc::looks::{
     Ages, Answer, LATE, Looks, Session, Settled, Ticket, Whose, settle, whose,
 };
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Event, State, fold};
+use crate::kyc::verification::{Event, State, TrustPolicy, fold};
 
 use Status::{InReview, Rejected, Submitted, Verified};
 
@@ -128,7 +128,7 @@ impl World {
                 verdict: None,
             },
             outdated: None,
-            verified_sent: rule.confirm == Confirm::BeforeFinal,
+            verified_sent: rule.confirm == TrustPolicy::BeforeFinal,
             state: State::opened(1),
             looks: Looks::new(),
             earlier_session: None,
@@ -163,7 +163,7 @@ impl World {
 
     /// Every event that may arrive now. Whether one was received in an earlier attempt is left open where there is one,
     /// as far as it matters, which again only adds histories.
-    pub(super) fn events(&self, confirm: Confirm) -> Vec<Event> {
+    pub(super) fn events(&self, confirm: TrustPolicy) -> Vec<Event> {
         let mut events = Vec::new();
         for target in EVENTS {
             if target == Verified && !self.verified_sent {
@@ -189,7 +189,7 @@ impl World {
     }
 
     /// As `ingest::delivery` and `reconcile::hint` take it.
-    pub(super) fn arrive(&mut self, event: Event, confirm: Confirm) {
+    pub(super) fn arrive(&mut self, event: Event, confirm: TrustPolicy) {
         let before = self.state;
         (self.state, _) = fold(before, event, confirm);
         let moved = self.state.status != before.status;
@@ -200,7 +200,7 @@ impl World {
         }
         if event.target == Verified {
             let good = |reading: Reading| reading.verdict == Some(Verified);
-            let believed = confirm == Confirm::OnConflict && !before.status.is_final();
+            let believed = confirm == TrustPolicy::OnConflict && !before.status.is_final();
             self.excused |= believed || self.outdated.is_some_and(good);
         }
         if self.verdict() == Some(event.target) {
@@ -357,7 +357,7 @@ impl World {
             self.told = Told::No;
         }
         self.excused &= !good && self.told != Told::No;
-        self.answered_verified &= rule.confirm == Confirm::BeforeFinal;
+        self.answered_verified &= rule.confirm == TrustPolicy::BeforeFinal;
 
         let applied = self.looks.applied_ticket;
         let mut last = 1;

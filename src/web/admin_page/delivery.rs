@@ -58,7 +58,7 @@ pub async fn one(
     id: Path<String>,
     query: Query<After>,
 ) -> Result<HttpResponse, Error> {
-    let (id, confirm) = (id.into_inner(), visitor.config.webhooks.confirm);
+    let (id, confirm) = (id.into_inner(), visitor.config.webhooks.policy);
     let found = visitor.db.read(move |conn| {
         let Some((delivery, user)) = deliveries::by_id(conn, &id)? else {
             return Ok(None);

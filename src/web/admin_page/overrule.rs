@@ -20,7 +20,7 @@ pub async fn overrule(act: Act, key: Path<String>) -> Result<HttpResponse, Error
     let Ok(order) = admin::order(app.name(), &body) else {
         return Ok(go_on_saying(&address(&user.id), "reason"));
     };
-    let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
+    let (clock, confirm) = (app.clock.clone(), app.config.webhooks.policy);
     let (key, was_seen) = (user.id.clone(), act.form.field("seen").map(str::to_owned));
     let change = move |conn: &mut _| {
         let user = users::by_key(conn, &user.id)?;

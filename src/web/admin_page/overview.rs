@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::db::users::{Attention, Count};
 use crate::error::Error;
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Confirm, Outcome};
+use crate::kyc::verification::{Outcome, TrustPolicy};
 use crate::web::extract::{NoParameters, Query};
 use crate::web::page::Language;
 use crate::{catch_up, reconcile};
@@ -246,7 +246,7 @@ fn waits(app: &App, language: Language, total: &Figures) -> Vec<Wait> {
 
 fn health(app: &App, language: Language, place: usize, now: Timestamp) -> Vec<(bool, String)> {
     let mut health = Vec::new();
-    if app.config.webhooks.confirm == Confirm::Never {
+    if app.config.webhooks.policy == TrustPolicy::Never {
         let never = language.choose("Is never asked", "No se consulta nunca");
         health.push((false, never.to_owned()));
     } else if let Some(wait) = reconcile::closed(app, place) {

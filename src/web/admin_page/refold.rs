@@ -13,7 +13,7 @@ use crate::refold::{self, Would};
 /// Folds it, unless it would do something else by now than the admin has read, and goes back to the delivery.
 pub async fn refold(act: Act, id: Path<String>) -> Result<HttpResponse, Error> {
     let (app, id) = (&act.visitor, id.into_inner());
-    let (clock, confirm) = (app.clock.clone(), app.config.webhooks.confirm);
+    let (clock, confirm) = (app.clock.clone(), app.config.webhooks.policy);
     let (admin, delivery) = (app.name().to_owned(), id.clone());
     let was_seen = act.form.field("seen").map(str::to_owned);
     let change = move |conn: &mut _| {

@@ -24,7 +24,7 @@ use crate::db::users::{self, Attention, User};
 use crate::db::{Conn, QueryResult, deliveries};
 use crate::error::{Code, Error};
 use crate::kyc::looks::STALLED;
-use crate::kyc::verification::Confirm;
+use crate::kyc::verification::TrustPolicy;
 use crate::web::admin::REASON;
 use crate::web::extract::Query;
 use crate::why::Known;
@@ -175,7 +175,7 @@ impl Shown {
             events,
             statuses: filters::statuses(language, None),
             act: address(&user.id),
-            askable: visitor.config.webhooks.confirm != Confirm::Never
+            askable: visitor.config.webhooks.policy != TrustPolicy::Never
                 && visitor.partner_place(&user.partner).is_some(),
             seen: seen(&user),
             user,

@@ -10,7 +10,7 @@ use kyc_tracker::clock::Clock;
 use kyc_tracker::db::users::{self, NewUser, User};
 use kyc_tracker::db::{Conn, MIGRATIONS, deliveries, transitions};
 use kyc_tracker::kyc::status::Status;
-use kyc_tracker::kyc::verification::{Confirm, Event, Outcome, State, fold};
+use kyc_tracker::kyc::verification::{Event, Outcome, State, TrustPolicy, fold};
 
 use super::ACME;
 use super::load::{Book, number};
@@ -122,7 +122,7 @@ fn check_user(conn: &mut Conn, user: &User) {
             seen_before: false,
             distinguishable: false,
         };
-        let (after, outcome) = fold(state, event, Confirm::Never);
+        let (after, outcome) = fold(state, event, TrustPolicy::Never);
         assert_eq!(outcome, delivery.outcome, "{}", user.user_id);
         if outcome == Outcome::Applied {
             history.push((Some(state.shown()), after.shown()));
