@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{Schema, SchemaType};
 use utoipa::openapi::{Object, OneOf, Ref, RefOr, Type};
 
 use super::words::one_of;
@@ -110,9 +110,9 @@ pub struct Webhook {
     /// What happened: `CREATED_KYC`, `REVIEW_NEEDED_KYC`, `VERIFIED_USER`, `REJECTED_KYC`, or what we do not know.
     #[schema(examples("VERIFIED_USER"))]
     event: String,
-    /// Whom it is about.
-    #[schema(examples("customer-42"))]
-    external_user_id: String,
+    /// Whom it is about. An integer is read as the text of its digits.
+    #[schema(schema_with = named_user)]
+    external_user_id: Option<String>,
 }
 
 /// The component for the provider's call that has the user in its body.
@@ -166,6 +166,13 @@ fn country() -> Object {
         Some("Whose KYC template is used, not necessarily where the person lives.".to_owned());
     country.examples = vec![json!("DO")];
     country
+}
+
+fn named_user() -> Object {
+    let types = [Type::String, Type::Integer, Type::Null];
+    let mut user = Object::with_type(SchemaType::Array(types.into()));
+    user.examples = vec![json!("customer-42")];
+    user
 }
 
 fn profession() -> Object {
