@@ -25,6 +25,8 @@ use crate::kyc::loopback::is_loopback;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const LINK_LENGTH_CAP: usize = 4096;
+/// The only reason seen: a small image without any CA certificates.
+const NO_TLS: &str = "cannot verify the provider's TLS certificate: install the CA certificates of the system (Debian, Ubuntu, Alpine: the package ca-certificates), or name a file of them in SSL_CERT_FILE";
 
 /// A connection pool to the provider; partners differ only in the key they send.
 #[derive(Clone)]
@@ -135,11 +137,16 @@ impl Client {
     /// A client of the provider at the configured address.
     ///
     /// # Errors
-    /// When the TLS set-up of the machine cannot be read, or the metrics cannot be set up.
+    /// When the provider needs TLS and the machine has no CA certificates, or the metrics cannot be set up.
     pub fn new(provider: &config::Provider) -> anyhow::Result<Client> {
         // A second call finds the provider installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder();
+        if provider.base_url.scheme() == "http" {
+            // Plain http needs no CA certificates, so a stand-in works on a machine without any.
+            http = http.tls_certs_only([]);
+        }
+        let http = http
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(provider.timeout)
             .redirect(redirect::Policy::none())
@@ -147,7 +154,7 @@ impl Client {
             .pool_max_idle_per_host(8)
             .user_agent(concat!("kyc-tracker/", env!("CARGO_PKG_VERSION")))
             .build()
-            .context("cannot set up the client for the provider")?;
+            .context(NO_TLS)?;
         Ok(Client {
             http,
             meter: Meter::new()?,

@@ -87,6 +87,7 @@ impl World {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
+            .tls_certs_only([])
             // A connection from before a restart would be broken.
             .pool_max_idle_per_host(0)
             .timeout(Duration::from_secs(20))
