@@ -4,6 +4,8 @@
 //! because the provider never sends again what was acknowledged
 //! (`reference/webhooknotificationpartnerv2controller_retrynotification`).
 
+use sha2::{Digest, Sha256};
+
 use crate::capa::payload::{self, Payload};
 use crate::capa::signature::Signature;
 use crate::clock::{Clock, Timestamp};
@@ -25,6 +27,8 @@ pub struct Signed {
     pub body: Vec<u8>,
     /// The signature.
     pub signature: Signature,
+    /// The label of the secret.
+    pub secret: String,
 }
 
 /// Stores the delivery and moves its user; run it in a write. Twice is a repeat.
@@ -40,6 +44,7 @@ pub fn delivery(
     if payload.as_ref().is_some_and(unknown) {
         log::warn!("A KYC event with an unknown name came and moved nobody.");
     }
+    let unreadable = payload.is_none();
     let mut delivery = Delivery {
         id: clock.id(),
         partner: signed.partner,
@@ -49,16 +54,20 @@ pub fn delivery(
         family: payload.as_ref().map(|p| p.family.clone()),
         event: payload.as_ref().map(|p| p.event.clone()),
         signature: signed.signature.to_vec(),
-        // Bodies of other families carry people's names (`docs/transaction-events`), which are nobody's business here.
+        // What cannot be read may hold anything, so only its length and hash are kept.
+        body_length: unreadable.then(|| i64::try_from(signed.body.len()).unwrap_or(i64::MAX)),
+        body_sha256: unreadable.then(|| Sha256::digest(&signed.body).to_vec()),
+        // Bodies of other families carry people's names (`docs/transaction-events`).
         body: payload
             .as_ref()
-            .is_none_or(|p| p.family == payload::KYC)
+            .is_some_and(|p| p.family == payload::KYC)
             .then_some(signed.body),
         outcome: Outcome::Unreadable,
         repeats: 0,
         received_at: now,
         last_received_at: now,
         previous: None,
+        secret: Some(signed.secret),
     };
     let mut folded = match decide(conn, confirm, &delivery)? {
         Decided::Stray(outcome) => {

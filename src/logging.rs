@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use log::Record;
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{self, ConfigError, Log, LogFormat};
 
 /// Longest value of a field, in bytes, before it is cut.
 const VALUE_LIMIT: usize = 256;
@@ -22,14 +22,11 @@ const MESSAGE_LIMIT: usize = 4096;
 /// Starts logging for the whole process. `RUST_LOG`, where set and not empty, wins over the filter of the settings.
 ///
 /// A second call changes nothing, so that tests may call it freely.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "RUST_LOG is the logger's own variable, known to every Rust user, and no setting of ours"
-)]
-pub fn init(log: &Log) {
-    let filter = std::env::var("RUST_LOG")
-        .ok()
-        .filter(|filter| !filter.is_empty());
+///
+/// # Errors
+/// When `RUST_LOG` cannot be used.
+pub fn init(log: &Log) -> Result<(), ConfigError> {
+    let filter = config::rust_log()?;
     let write = match log.format {
         LogFormat::Text => write_text,
         LogFormat::Json => write_json,
@@ -39,6 +36,7 @@ pub fn init(log: &Log) {
         .parse_filters(filter.as_deref().unwrap_or(&log.filter))
         .format(move |out, record| write(out, SystemTime::now(), record))
         .try_init();
+    Ok(())
 }
 
 /// `2026-11-23T19:20:00.123Z INFO  kyc_tracker::web sentence key=value key2="with space"`

@@ -315,6 +315,9 @@ mod tests {
             received_at: NOW,
             last_received_at: NOW,
             previous: None,
+            secret: None,
+            body_length: None,
+            body_sha256: None,
         }
     }
 

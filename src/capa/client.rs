@@ -367,6 +367,7 @@ mod tests {
 
     fn client(base_url: &str) -> Client {
         Client::new(&config::Provider {
+            environment: config::Environment::Sandbox,
             base_url: base_url.parse().unwrap(),
             timeout: Duration::from_secs(1),
         })

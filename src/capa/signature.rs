@@ -5,8 +5,11 @@
 //! not: each check makes the same number of HMACs and compares each in constant time.
 
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sha2::Sha256;
+
+use crate::clock::Timestamp;
+use crate::config::WebhookSecret;
 
 /// The header that carries the signature.
 pub const HEADER: &str = "capa-signature";
@@ -58,41 +61,49 @@ pub enum Refusal {
 pub struct Verifier {
     /// One for each secret, then dummies up to the number all verifiers share.
     macs: Vec<HmacSha256>,
-    secrets: usize,
+    /// Of each secret its label, and from when on it verifies nothing.
+    secrets: Vec<(String, Option<Timestamp>)>,
 }
 
 impl Verifier {
-    /// Verifies with any of `secrets`, doing the work of `rounds` of them.
-    pub fn new(secrets: &[SecretString], rounds: usize) -> Verifier {
+    /// Verifies with any of `secrets` that is valid, doing the work of `rounds` of them.
+    pub fn new(secrets: &[WebhookSecret], rounds: usize) -> Verifier {
         let dummy = [0; 32];
         let real = secrets
             .iter()
-            .map(|secret| secret.expose_secret().as_bytes());
+            .map(|webhook| webhook.secret.expose_secret().as_bytes());
         let padding = rounds.saturating_sub(secrets.len());
         Verifier {
             macs: real
                 .chain(std::iter::repeat_n(&dummy[..], padding))
                 .map(keyed)
                 .collect(),
-            secrets: secrets.len(),
+            secrets: secrets
+                .iter()
+                .map(|webhook| (webhook.label(), webhook.until))
+                .collect(),
         }
     }
 
-    /// Refuses everything, at the cost of `rounds` secrets: for partners there are not.
+    /// Refuses everything, at the cost of `rounds` secrets: for unknown partners.
     pub fn of_nobody(rounds: usize) -> Verifier {
         Verifier::new(&[], rounds)
     }
 
-    /// Whether one of the secrets signed exactly these bytes.
-    pub fn verify(&self, body: &[u8], signature: &Signature) -> bool {
-        let mut right = false;
-        for (index, mac) in self.macs.iter().enumerate() {
+    /// The label of the secret that signed exactly these bytes, if one did that is valid at `now`.
+    pub fn verify(&self, body: &[u8], signature: &Signature, now: Timestamp) -> Option<&str> {
+        // Every secret is tried, also after one that fits and if its time has passed.
+        let mut right = self.macs.len();
+        for (place, mac) in self.macs.iter().enumerate() {
             let mut mac = mac.clone();
             mac.update(body);
-            let equal = mac.verify_slice(signature).is_ok();
-            right |= equal & (index < self.secrets);
+            if mac.verify_slice(signature).is_ok() {
+                right = place;
+            }
         }
-        right
+        let (label, until) = self.secrets.get(right)?;
+        let valid = until.is_none_or(|until| now < until);
+        valid.then_some(label.as_str())
     }
 }
 
@@ -106,9 +117,19 @@ mod tests {
     const BODY: &[u8] = br#"{"type":"KYC","event":"VERIFIED_USER","externalUserId":"user-0001"}"#;
     const SIGNED: &str = "b132133ea6a62a6973db324f6933271ef5077794862eb6f4c7abcdcfe0d39369";
 
+    const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+    fn webhook(secret: &str) -> WebhookSecret {
+        WebhookSecret::new(secret.into())
+    }
+
     fn verifier(secrets: &[&str]) -> Verifier {
-        let secrets: Vec<SecretString> = secrets.iter().map(|s| SecretString::from(*s)).collect();
+        let secrets: Vec<_> = secrets.iter().map(|secret| webhook(secret)).collect();
         Verifier::new(&secrets, 3)
+    }
+
+    fn is_right(verifier: &Verifier, body: &[u8], signature: &Signature) -> bool {
+        verifier.verify(body, signature, NOW).is_some()
     }
 
     fn read(values: &[&[u8]]) -> Result<Signature, Refusal> {
@@ -128,10 +149,42 @@ mod tests {
     #[test]
     fn any_secret_of_the_partner_verifies_and_no_other() {
         let signature = read(&[SIGNED.as_bytes()]).unwrap();
-        assert!(verifier(&[SECRET]).verify(BODY, &signature));
-        assert!(verifier(&["whsec_something_newer", SECRET]).verify(BODY, &signature));
-        assert!(!verifier(&["whsec_something_newer"]).verify(BODY, &signature));
-        assert!(!Verifier::of_nobody(3).verify(BODY, &signature));
+        let right = |verifier: &Verifier| is_right(verifier, BODY, &signature);
+        assert!(right(&verifier(&[SECRET])));
+        assert!(right(&verifier(&["whsec_something_newer", SECRET])));
+        assert!(!right(&verifier(&["whsec_something_newer"])));
+        assert!(!right(&Verifier::of_nobody(3)));
+    }
+
+    #[test]
+    fn it_says_which_secret_verified_by_its_label_or_the_beginning_of_its_hash() {
+        let signature = read(&[SIGNED.as_bytes()]).unwrap();
+        let labelled = |label: &str, secret| WebhookSecret {
+            label: Some(label.to_owned()),
+            ..webhook(secret)
+        };
+        let newer = labelled("2026-12", "whsec_something_newer");
+        let verifier = Verifier::new(&[newer.clone(), labelled("2026-11", SECRET)], 2);
+        assert_eq!(verifier.verify(BODY, &signature, NOW), Some("2026-11"));
+        let verifier = Verifier::new(&[webhook(SECRET), newer], 2);
+        // printf %s whsec_example_not_real | sha256sum | cut -c 1-8
+        assert_eq!(verifier.verify(BODY, &signature, NOW), Some("44a4a089"));
+    }
+
+    #[test]
+    fn a_secret_verifies_to_the_end_of_its_time_and_others_go_on() {
+        let signature = read(&[SIGNED.as_bytes()]).unwrap();
+        let old = WebhookSecret {
+            until: Some(NOW),
+            ..webhook(SECRET)
+        };
+        let verifier = Verifier::new(&[old, webhook("whsec_something_newer")], 2);
+        let before = Timestamp(NOW.0 - 1);
+        assert!(verifier.verify(BODY, &signature, before).is_some());
+        assert_eq!(verifier.verify(BODY, &signature, NOW), None);
+        let newer = sign("whsec_something_newer", BODY);
+        let newer = read(&[newer.as_bytes()]).unwrap();
+        assert!(verifier.verify(BODY, &newer, NOW).is_some());
     }
 
     #[test]
@@ -139,8 +192,8 @@ mod tests {
         let mut mac = keyed(&[0; 32]);
         mac.update(BODY);
         let forged: Signature = mac.finalize().into_bytes().into();
-        assert!(!Verifier::of_nobody(2).verify(BODY, &forged));
-        assert!(!verifier(&[SECRET]).verify(BODY, &forged));
+        assert!(!is_right(&Verifier::of_nobody(2), BODY, &forged));
+        assert!(!is_right(&verifier(&[SECRET]), BODY, &forged));
     }
 
     #[test]
@@ -185,17 +238,17 @@ mod tests {
         ) {
             let verifier = verifier(&[SECRET]);
             let right: Signature = read(&[sign(SECRET, &body).as_bytes()]).unwrap();
-            prop_assert!(verifier.verify(&body, &right));
+            prop_assert!(is_right(&verifier, &body, &right));
 
             let mut signature = right;
             signature[at.index(32)] ^= flip;
-            prop_assert!(!verifier.verify(&body, &signature));
+            prop_assert!(!is_right(&verifier, &body, &signature));
 
             let mut changed = body.clone();
             changed[at.index(body.len())] ^= flip;
-            prop_assert!(!verifier.verify(&changed, &right));
-            prop_assert!(!verifier.verify(&body[..body.len() - 1], &right));
-            prop_assert!(!verifier.verify(&[&body[..], b"\n"].concat(), &right));
+            prop_assert!(!is_right(&verifier, &changed, &right));
+            prop_assert!(!is_right(&verifier, &body[..body.len() - 1], &right));
+            prop_assert!(!is_right(&verifier, &[&body[..], b"\n"].concat(), &right));
         }
 
         #[test]

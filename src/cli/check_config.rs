@@ -3,54 +3,59 @@
 //! What is printed may be pasted into a ticket: no secret, no hash, no path of a secret. It neither opens the database nor
 //! calls the provider.
 
+use std::fmt::Write;
 use std::path::Path;
 
+use crate::capa::client::Client;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
-use crate::kyc::verification::TrustPolicy;
 
 /// Loads the settings as `serve` would and prints a summary; a [`config::ConfigError`] goes up unchanged.
 pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
-    print!("{}", summary(&config));
+    // It calls nobody yet, but needs the CA certificates of the machine.
+    Client::new(&config.provider)?;
+    print!("{}", summary(&config, Clock::system().now())?);
     Ok(())
 }
 
-fn summary(config: &Config) -> String {
-    let confirm = match config.webhooks.policy {
-        TrustPolicy::Never => "never",
-        TrustPolicy::OnConflict => "on_conflict",
-        TrustPolicy::BeforeFinal => "before_final",
-    };
-    let keys: usize = config
-        .partners
+fn summary(config: &Config, now: Timestamp) -> Result<String, std::fmt::Error> {
+    let (partners, trust) = (&config.partners, config.webhooks);
+    let keys: usize = partners.iter().map(|partner| partner.api_keys.len()).sum();
+    let secrets = partners.iter().map(|partner| partner.webhook_secrets.len());
+    let secrets: usize = secrets.sum();
+    let mut text = String::new();
+    writeln!(text, "The configuration is usable.")?;
+    writeln!(text, "bind      {}", config.server.bind)?;
+    writeln!(text, "public    {}", config.server.public_url)?;
+    writeln!(text, "database  {}", config.database.path.display())?;
+    let host = config.provider.base_url.host_str().unwrap_or_default();
+    let environment = config.provider.environment.as_str();
+    writeln!(text, "provider  {host} ({environment})")?;
+    writeln!(text, "confirm   {}", trust.policy.as_str())?;
+    let unconfirmed_for = humantime::format_duration(trust.unconfirmed_for);
+    let users = trust.unconfirmed_at_most;
+    writeln!(
+        text,
+        "          unconfirmed for at most {unconfirmed_for}, by at most {users} users of a partner"
+    )?;
+    for partner in partners
         .iter()
-        .map(|partner| partner.api_keys.len())
-        .sum();
-    let secrets: usize = config
-        .partners
-        .iter()
-        .map(|partner| partner.webhook_secrets.len())
-        .sum();
-    let mut text = format!(
-        "The configuration is usable.\n\
-         bind      {}\n\
-         public    {}\n\
-         database  {}\n\
-         provider  {}\n\
-         confirm   {confirm}\n\
-         partners  {} (API keys: {keys}, webhook secrets: {secrets})\n\
-         admins    {}\n",
-        config.server.bind,
-        config.server.public_url,
-        config.database.path.display(),
-        config.provider.base_url.host_str().unwrap_or_default(),
-        config.partners.len(),
-        config.admins.len(),
-    );
-    for warning in config.warnings() {
-        text.push_str(&format!("warning: {warning}\n"));
+        .filter(|one| one.trust.policy != trust.policy)
+    {
+        let policy = partner.trust.policy.as_str();
+        writeln!(text, "confirm   {policy} for {}", partner.id)?;
     }
-    text
+    writeln!(
+        text,
+        "partners  {} (API keys: {keys}, webhook secrets: {secrets})",
+        partners.len()
+    )?;
+    writeln!(text, "admins    {}", config.admins.len())?;
+    for warning in config.warnings(now) {
+        writeln!(text, "warning: {warning}")?;
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -67,10 +72,11 @@ mod tests {
             ("KYC__PARTNERS__0__API_KEYS", &hash),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let summary = summary(&Config::load(None, env).unwrap());
+        let config = Config::load(None, env).unwrap();
+        let summary = summary(&config, Clock::system().now()).unwrap();
         assert!(summary.contains("bind      127.0.0.1:8080\n"), "{summary}");
         assert!(
-            summary.contains("provider  staging-api.capa.fi\nconfirm   on_conflict\n"),
+            summary.contains("provider  staging-api.capa.fi (staging)\nconfirm   on_conflict\n"),
             "{summary}"
         );
         assert!(

@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let database = folder.join("kyc.db");
         let _lock = file::lock(&database)?;
         let config = stage.config(&database, &[("KYC__LOG__FILTER", "warn")])?;
-        logging::init(&config.log);
+        logging::init(&config.log)?;
         server::raise_file_limit();
         let app = web::Data::new(App::build(config, Clock::system())?);
         let running = server::serve(app.clone(), listener)?;

@@ -43,7 +43,7 @@ pub struct Arguments {
 /// Returns when all have been asked about; what changed is printed.
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
-    logging::init(&config.log);
+    logging::init(&config.log)?;
     if config.webhooks.policy == TrustPolicy::Never {
         bail!("webhooks.confirm is never, so the provider must not be asked");
     }

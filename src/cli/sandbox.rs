@@ -26,7 +26,7 @@ pub struct Arguments {
 /// Returns after SIGTERM or SIGINT.
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
-    logging::init(&config.log);
+    logging::init(&config.log)?;
     let settings = settings(&config, arguments.speed)?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     rt::System::new().block_on(async {
@@ -61,7 +61,7 @@ fn settings(config: &Config, speed: u32) -> anyhow::Result<Settings> {
             webhook_secret: partner
                 .webhook_secrets
                 .first()
-                .cloned()
+                .map(|webhook| webhook.secret.clone())
                 .context("a partner has no webhook secret")?,
             webhook_url: Some(
                 config

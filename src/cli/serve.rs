@@ -7,7 +7,7 @@ use actix_web::{rt, web};
 use crate::app::App;
 use crate::census;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Environment};
 use crate::db::file;
 use crate::kyc::verification::TrustPolicy;
 use crate::logging;
@@ -17,11 +17,12 @@ use crate::web::server;
 /// Returns after SIGTERM or SIGINT, when the requests that were taken have been answered.
 pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
-    logging::init(&config.log);
-    for warning in config.warnings() {
+    logging::init(&config.log)?;
+    for warning in config.warnings(Clock::system().now()) {
         log::warn!("{warning}");
     }
-    if config.webhooks.policy == TrustPolicy::Never {
+    let production = config.provider.environment == Environment::Production;
+    if config.webhooks.policy == TrustPolicy::Never && !production {
         log::warn!(
             "webhooks.confirm is never: what contradicts a verdict is dropped without asking the provider."
         );

@@ -1,25 +1,23 @@
 //! Turns the settings as read into a [`Config`], or says which key is wrong.
 //!
-//! Everything that the types of `raw.rs` do not say is checked here, and secret files are read. No message may repeat a
-//! value. What a sample value looks like is in `samples.rs`.
+//! Everything that the types of `raw.rs` do not say is checked here. No message may repeat a value. Secrets are checked in
+//! `secrets.rs`.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::kyc::loopback::is_loopback;
 use crate::kyc::verification::Trust;
 
 use super::raw::{RawAdmin, RawConfig, RawPartner};
-use super::samples::{is_sample, is_sample_hash};
+use super::secrets::{self, key_hash, secret};
 use super::{
-    Admin, Checks, Config, ConfigError, Database, KeyHash, Limits, Links, Log, Partner, Provider,
-    Server,
+    Admin, Checks, Config, ConfigError, Database, Environment, Limits, Links, Log, Partner,
+    Provider, Server,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -62,8 +60,10 @@ pub(super) fn check(raw: RawConfig) -> Result<Config, ConfigError> {
     let database = Database {
         path: sqlite_path(&raw.database.url).map_err(|reason| bad("database.url", reason))?,
     };
+    let base_url = provider_url(&raw.provider.base_url)?;
     let provider = Provider {
-        base_url: provider_url(&raw.provider.base_url)?,
+        environment: environment(raw.provider.environment, &base_url)?,
+        base_url,
         timeout: duration(
             "provider.timeout",
             &raw.provider.timeout,
@@ -171,53 +171,24 @@ fn check_partner(
         ));
     }
 
-    let key = format!("{at}.provider_api_key");
-    let provider_api_key = secret(
-        &key,
+    let provider_api_key = secrets::provider_key(
+        &format!("{at}.provider_api_key"),
         raw.provider_api_key,
         raw.provider_api_key_file,
         warnings,
     )?;
-    let text = provider_api_key.expose_secret();
-    refuse_sample(&key, text)?;
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(ConfigError::new(
-            key,
-            "must be visible ASCII without spaces, since it goes into a header",
-        ));
-    }
-
-    let key = format!("{at}.webhook_secrets");
-    let webhook_secrets = secrets(
-        &key,
+    let webhook_secrets = secrets::webhook_secrets(
+        &format!("{at}.webhook_secrets"),
         raw.webhook_secrets,
         raw.webhook_secrets_file,
         warnings,
     )?;
-    for (place, secret) in webhook_secrets.iter().enumerate() {
-        let text = secret.expose_secret();
-        let key = format!("{key}[{place}]");
-        refuse_sample(&key, text)?;
-        if text.len() < 16 {
-            return Err(ConfigError::new(key, "is shorter than 16 bytes"));
-        }
-        if let Some(first) = webhook_secrets[..place]
-            .iter()
-            .position(|other| other.expose_secret() == text)
-        {
-            return Err(ConfigError::new(
-                key,
-                format!("is the same as {at}.webhook_secrets[{first}]"),
-            ));
-        }
-    }
-
-    let key = format!("{at}.api_keys");
-    let api_keys = secrets(&key, raw.api_keys, raw.api_keys_file, warnings)?
-        .iter()
-        .enumerate()
-        .map(|(place, text)| key_hash(&format!("{key}[{place}]"), text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let api_keys = secrets::key_hashes(
+        &format!("{at}.api_keys"),
+        raw.api_keys,
+        raw.api_keys_file,
+        warnings,
+    )?;
     Ok(Partner {
         id: raw.id,
         trust: Trust {
@@ -248,7 +219,7 @@ fn check_admin(at: &str, raw: RawAdmin, warnings: &mut Vec<String>) -> Result<Ad
 /// One key must name one owner, and one provider account has one webhook URL, hence one partner.
 fn check_unique(partners: &[Partner], admins: &[Admin]) -> Result<(), ConfigError> {
     let (mut ids, mut provider_keys, mut names) = (HashMap::new(), HashMap::new(), HashMap::new());
-    let mut hashes = HashMap::new();
+    let (mut webhook_secrets, mut hashes) = (HashMap::new(), HashMap::new());
     let same = |key: String, first: String, why: &str| {
         Err(ConfigError::new(
             key,
@@ -270,6 +241,17 @@ fn check_unique(partners: &[Partner], admins: &[Admin]) -> Result<(), ConfigErro
                 "; a provider account has one webhook URL, so it can be only one partner",
             );
         }
+        for (place, webhook) in partner.webhook_secrets.iter().enumerate() {
+            let key = format!("{at}.webhook_secrets[{place}]");
+            let secret = webhook.secret.expose_secret();
+            if let Some(first) = webhook_secrets.insert(secret, key.clone()) {
+                return same(
+                    key,
+                    first,
+                    "; with one secret for two partners either could sign for the other",
+                );
+            }
+        }
         for (place, hash) in partner.api_keys.iter().enumerate() {
             let key = format!("{at}.api_keys[{place}]");
             if let Some(first) = hashes.insert(hash, key.clone()) {
@@ -289,109 +271,6 @@ fn check_unique(partners: &[Partner], admins: &[Admin]) -> Result<(), ConfigErro
     Ok(())
 }
 
-/// The one secret of `key`, from the setting or from its file.
-fn secret(
-    key: &str,
-    given: Option<SecretString>,
-    file: Option<PathBuf>,
-    warnings: &mut Vec<String>,
-) -> Result<SecretString, ConfigError> {
-    match (given, file) {
-        (Some(_), Some(_)) => Err(given_twice(key)),
-        (Some(secret), None) => Ok(secret),
-        (None, Some(path)) => {
-            let text = read_secret_file(key, &path, warnings)?;
-            let line = text.strip_suffix('\n').unwrap_or(&text);
-            Ok(SecretString::from(line.strip_suffix('\r').unwrap_or(line)))
-        }
-        (None, None) => Err(ConfigError::new(key, "is missing")),
-    }
-}
-
-/// The secrets of `key`, from the setting or from the lines of its file; at least one.
-fn secrets(
-    key: &str,
-    given: Option<Vec<SecretString>>,
-    file: Option<PathBuf>,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<SecretString>, ConfigError> {
-    let list = match (given, file) {
-        (Some(_), Some(_)) => return Err(given_twice(key)),
-        (Some(list), None) => list,
-        (None, Some(path)) => read_secret_file(key, &path, warnings)?
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(SecretString::from)
-            .collect(),
-        (None, None) => return Err(ConfigError::new(key, "is missing")),
-    };
-    if list.is_empty() {
-        return Err(ConfigError::new(key, "is empty; at least one is needed"));
-    }
-    Ok(list)
-}
-
-fn given_twice(key: &str) -> ConfigError {
-    ConfigError::new(
-        key,
-        format!("is given twice, here and by {key}_file; keep one of them"),
-    )
-}
-
-fn read_secret_file(
-    key: &str,
-    path: &Path,
-    warnings: &mut Vec<String>,
-) -> Result<String, ConfigError> {
-    let key = format!("{key}_file");
-    let error = |reason: std::io::Error| {
-        ConfigError::new(&key, format!("cannot read {}: {reason}", path.display()))
-    };
-    let mut file = File::open(path).map_err(error)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata().map_err(error)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            let warning = format!(
-                "{key}: {path} is open to other users (mode {mode:03o}); chmod 600 closes it"
-            );
-            warnings.push(warning);
-        }
-    }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(error)?;
-    Ok(text)
-}
-
-fn refuse_sample(key: &str, text: &str) -> Result<(), ConfigError> {
-    if text.trim().is_empty() {
-        return Err(ConfigError::new(key, "is empty"));
-    }
-    if is_sample(text) {
-        return Err(ConfigError::new(
-            key,
-            "is a sample value; put the real secret here",
-        ));
-    }
-    Ok(())
-}
-
-fn key_hash(key: &str, text: &SecretString) -> Result<KeyHash, ConfigError> {
-    let Some(hash) = KeyHash::parse(text.expose_secret()) else {
-        let reason = "is not sha256: and 64 hex digits; `kyc-tracker key new` prints a key and this form of it";
-        return Err(ConfigError::new(key, reason));
-    };
-    if is_sample_hash(hash) {
-        return Err(ConfigError::new(
-            key,
-            "is the hash of an empty or sample key; make one with `kyc-tracker key new`",
-        ));
-    }
-    Ok(hash)
-}
-
 fn web_url(key: &str, text: &str) -> Result<Url, ConfigError> {
     let error = |reason: &str| ConfigError::new(key, reason);
     let url =
@@ -404,6 +283,11 @@ fn web_url(key: &str, text: &str) -> Result<Url, ConfigError> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(error("must not have a query (?) or a fragment (#)"));
+    }
+    if !matches!(url.path(), "" | "/") {
+        return Err(error(
+            "must not have a path; give scheme, host and port only",
+        ));
     }
     Ok(url)
 }
@@ -420,16 +304,32 @@ fn provider_url(text: &str) -> Result<Url, ConfigError> {
     Ok(url)
 }
 
+/// Users of one environment mean nothing in another, so a host that is not known must say which one it is.
+fn environment(named: Option<Environment>, base_url: &Url) -> Result<Environment, ConfigError> {
+    named.or(Environment::of(base_url)).ok_or_else(|| {
+        ConfigError::new(
+            "provider.environment",
+            "is missing, and the host of provider.base_url does not tell; set it to production, staging or sandbox",
+        )
+    })
+}
+
 /// The text may hold a database password, so no reason repeats any of it.
 fn sqlite_path(url: &str) -> Result<PathBuf, &'static str> {
+    if url.trim() != url {
+        return Err("begins or ends with a space; take it out");
+    }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Err("PostgreSQL is not supported by this build yet");
     }
     let path = url
         .strip_prefix("sqlite://")
         .ok_or("must begin with sqlite://, as in sqlite://data/kyc.db or sqlite:///var/lib/kyc-tracker/kyc.db")?;
-    if path.trim().is_empty() || path.ends_with('/') {
+    if path.is_empty() || path.ends_with('/') {
         return Err("must name a file after sqlite://");
+    }
+    if path.trim() != path {
+        return Err("has a space after sqlite://; take it out");
     }
     if path.starts_with(":memory:") {
         return Err(
@@ -480,7 +380,7 @@ fn limit(key: &str, limit: usize) -> Result<u32, ConfigError> {
 }
 
 /// `env_logger` skips what it cannot read, so a misspelt level would silently change what is logged.
-fn check_filter(filter: &str) -> Result<(), &'static str> {
+pub(super) fn check_filter(filter: &str) -> Result<(), &'static str> {
     let directives = filter.split('/').next().unwrap_or_default();
     for directive in directives
         .split(',')

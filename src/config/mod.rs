@@ -9,6 +9,7 @@ mod check;
 mod layers;
 mod raw;
 mod samples;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +23,11 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::clock::Timestamp;
 use crate::kyc::loopback::is_loopback;
-use crate::kyc::verification::Trust;
+use crate::kyc::verification::{Trust, TrustPolicy};
+
+pub use secrets::WebhookSecret;
 
 /// The commented defaults, as text; also what a user reads to learn the settings.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -63,7 +67,7 @@ pub struct Config {
 pub struct Server {
     /// Address and port to listen on.
     pub bind: SocketAddr,
-    /// The service as seen from outside: http or https, without credentials, query or fragment.
+    /// The service as seen from outside: http or https, without credentials, path, query or fragment.
     pub public_url: Url,
     /// Threads that answer requests; 0 means one for each core.
     pub workers: usize,
@@ -104,10 +108,45 @@ pub struct Database {
 /// `[provider]`: how the provider is called.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// Root of its API: https, or http to a loopback host; without credentials, query or fragment.
+    /// Root of its API: https, or http to a loopback host; without credentials, path, query or fragment.
     pub base_url: Url,
+    /// What is real there.
+    pub environment: Environment,
     /// Limit of one call, from connecting to the last byte.
     pub timeout: Duration,
+}
+
+/// Which of the provider's environments is used. Users of one are not users of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Real people.
+    Production,
+    /// The provider's place for tests.
+    Staging,
+    /// A stand-in for the provider.
+    Sandbox,
+}
+
+impl Environment {
+    /// The word for it in the settings and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Environment::Production => "production",
+            Environment::Staging => "staging",
+            Environment::Sandbox => "sandbox",
+        }
+    }
+
+    /// What the host of the provider tells of it.
+    fn of(base_url: &Url) -> Option<Environment> {
+        let host = base_url.host_str().unwrap_or_default();
+        match host.trim_end_matches('.') {
+            "production-api.capa.fi" => Some(Environment::Production),
+            "staging-api.capa.fi" => Some(Environment::Staging),
+            _ => is_loopback(base_url).then_some(Environment::Sandbox),
+        }
+    }
 }
 
 /// `[links]`: how long links are handed out again.
@@ -146,8 +185,8 @@ pub struct Partner {
     pub trust: Trust,
     /// Key of the provider's API; visible ASCII, so it always fits a header. No two partners share one.
     pub provider_api_key: SecretString,
-    /// Any of these verifies a webhook; never empty.
-    pub webhook_secrets: Vec<SecretString>,
+    /// Any of these verifies a webhook while it is valid; never empty, secrets and labels unique.
+    pub webhook_secrets: Vec<WebhookSecret>,
     /// Keys with which the partner calls this service; never empty.
     pub api_keys: Vec<KeyHash>,
 }
@@ -191,34 +230,112 @@ impl Config {
             })
     }
 
-    /// What is allowed but probably not meant; one sentence each, without secrets.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What is allowed but probably not meant, as things stand at `now`; one sentence each, without secrets.
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = self.load_warnings.clone();
-        if is_loopback(&self.server.public_url) && !is_loopback(&self.provider.base_url) {
-            let only_here = "leads to this machine only, and so does every startUrl";
-            warnings.push(format!("server.public_url: {only_here}"));
-        }
+        self.warn_of_places(&mut warnings);
+        self.warn_of_trust(&mut warnings);
         for (number, partner) in self.partners.iter().enumerate() {
-            for (place, secret) in partner.webhook_secrets.iter().enumerate() {
-                let key = format!("partners[{number}].webhook_secrets[{place}]");
-                if secret.expose_secret() == partner.provider_api_key.expose_secret() {
+            let key = format!("partners[{number}].webhook_secrets");
+            for (place, webhook) in partner.webhook_secrets.iter().enumerate() {
+                let key = format!("{key}[{place}]");
+                let secret = webhook.secret.expose_secret();
+                if secret == partner.provider_api_key.expose_secret() {
                     warnings.push(format!(
                         "{key}: is the same as provider_api_key; the provider's pages leave open whether that is meant, so ask it"
                     ));
                 }
-                if secret.expose_secret().len() < SHORT_WEBHOOK_SECRET {
+                if secret.len() < SHORT_WEBHOOK_SECRET {
                     warnings.push(format!(
                         "{key}: is shorter than {SHORT_WEBHOOK_SECRET} bytes"
                     ));
                 }
+                if !webhook.is_valid(now) {
+                    warnings.push(format!(
+                        "{key}: verifies nothing any more, because its `until` has passed; remove it"
+                    ));
+                }
+            }
+            if !partner.webhook_secrets.iter().any(|one| one.is_valid(now)) {
+                warnings.push(format!(
+                    "{key}: the `until` of every secret of {} has passed, so each of its webhooks is refused; add the current secret",
+                    partner.id
+                ));
             }
         }
         warnings
     }
+
+    /// Of addresses that do not go together.
+    fn warn_of_places(&self, warnings: &mut Vec<String>) {
+        let (public, provider) = (&self.server.public_url, &self.provider);
+        let environment = provider.environment;
+        let named = environment.as_str();
+        if is_loopback(public) && !is_loopback(&provider.base_url) {
+            let only_here = "leads to this machine only, and so does every startUrl";
+            warnings.push(format!("server.public_url: {only_here}"));
+        }
+        if public.scheme() == "https"
+            && !is_loopback(public)
+            && environment != Environment::Production
+        {
+            warnings.push(format!(
+                "provider.environment: is {named} behind the public address of server.public_url; nothing verified there is real, so use production where it counts"
+            ));
+        }
+        let host = Environment::of(&provider.base_url).filter(|_| !is_loopback(&provider.base_url));
+        if let Some(host) = host.filter(|host| *host != environment) {
+            warnings.push(format!(
+                "provider.environment: is {named}, but provider.base_url is the provider's {}; correct one of them",
+                host.as_str()
+            ));
+        }
+    }
+
+    /// Of partners whose webhooks are believed although they are about real people.
+    fn warn_of_trust(&self, warnings: &mut Vec<String>) {
+        if self.provider.environment != Environment::Production {
+            return;
+        }
+        let never = |trust: &Trust| trust.policy == TrustPolicy::Never;
+        let unchecked = "is never with the provider's production: a leaked webhook secret verifies anybody for good; use before_final or on_conflict";
+        let partners = self.partners.iter().enumerate();
+        let mut unchecked_partners = partners.filter(|(_, partner)| never(&partner.trust));
+        if never(&self.webhooks) {
+            if unchecked_partners.next().is_some() {
+                warnings.push(format!("webhooks.confirm: {unchecked}"));
+            }
+        } else {
+            let of_partner = |(number, _)| format!("partners[{number}].confirm: {unchecked}");
+            warnings.extend(unchecked_partners.map(of_partner));
+        }
+    }
 }
 
-/// The variables of this process that [`Config::load`] looks at: those whose name begins with `KYC__`.
+/// The variable that wins over `log.filter`.
+const RUST_LOG: &str = "RUST_LOG";
+
+/// What `RUST_LOG` says, where it is set and not empty.
+///
+/// # Errors
+/// When it cannot be used as a filter: the logger would pass over what it cannot read.
+pub fn rust_log() -> Result<Option<String>, ConfigError> {
+    let Some(filter) = std::env::var_os(RUST_LOG).filter(|filter| !filter.is_empty()) else {
+        return Ok(None);
+    };
+    let filter = filter
+        .into_string()
+        .map_err(|_| ConfigError::new(RUST_LOG, "the value is not UTF-8"))?;
+    check::check_filter(&filter).map_err(|reason| ConfigError::new(RUST_LOG, reason))?;
+    Ok(Some(filter))
+}
+
+/// The variables of this process that [`Config::load`] reads: those whose name begins with `KYC__`.
+///
+/// # Errors
+/// When one of them is not UTF-8, or `RUST_LOG` cannot be used.
 pub fn process_environment() -> Result<Vec<(String, String)>, ConfigError> {
+    rust_log()?;
     let mut found = Vec::new();
     for (name, value) in std::env::vars_os() {
         if !name

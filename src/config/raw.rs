@@ -5,11 +5,15 @@
 
 use std::path::PathBuf;
 
+use std::fmt;
+
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
-use super::{ConfigError, LogFormat};
+use super::{ConfigError, Environment, LogFormat};
 use crate::kyc::verification::TrustPolicy;
 
 #[derive(Deserialize)]
@@ -57,6 +61,7 @@ pub(super) struct RawDatabase {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProvider {
     pub base_url: String,
+    pub environment: Option<Environment>,
     pub timeout: String,
 }
 
@@ -96,7 +101,7 @@ pub(super) struct RawPartner {
     pub confirm: Option<TrustPolicy>,
     pub provider_api_key: Option<SecretString>,
     pub provider_api_key_file: Option<PathBuf>,
-    pub webhook_secrets: Option<Vec<SecretString>>,
+    pub webhook_secrets: Option<Vec<RawWebhookSecret>>,
     pub webhook_secrets_file: Option<PathBuf>,
     pub api_keys: Option<Vec<SecretString>>,
     pub api_keys_file: Option<PathBuf>,
@@ -108,6 +113,68 @@ pub(super) struct RawAdmin {
     pub name: String,
     pub api_key: Option<SecretString>,
     pub api_key_file: Option<PathBuf>,
+}
+
+/// A secret alone, or a table with more about it.
+pub(super) struct RawWebhookSecret {
+    pub is_table: bool,
+    pub secret: Option<SecretString>,
+    pub secret_file: Option<PathBuf>,
+    pub label: Option<String>,
+    pub until: Option<String>,
+}
+
+impl RawWebhookSecret {
+    /// A secret alone.
+    pub(super) fn of(secret: SecretString) -> RawWebhookSecret {
+        RawWebhookSecret {
+            is_table: false,
+            secret: Some(secret),
+            secret_file: None,
+            label: None,
+            until: None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawWebhookSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            secret: Option<SecretString>,
+            secret_file: Option<PathBuf>,
+            label: Option<String>,
+            until: Option<String>,
+        }
+
+        struct TextOrTable;
+
+        impl<'de> Visitor<'de> for TextOrTable {
+            type Value = RawWebhookSecret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a table")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(RawWebhookSecret::of(SecretString::from(text)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let table = Table::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawWebhookSecret {
+                    is_table: true,
+                    secret: table.secret,
+                    secret_file: table.secret_file,
+                    label: table.label,
+                    until: table.until,
+                })
+            }
+        }
+
+        deserializer.deserialize_any(TextOrTable)
+    }
 }
 
 /// Reads the types; every message is rewritten, because serde's may quote the value.
@@ -147,6 +214,7 @@ fn plain_words(path: &str, message: &str) -> ConfigError {
         "a sequence" => "a list",
         "path string" => "a text",
         "a string" => "a text",
+        "a text or a table" => "a text, or a table with secret, label and until",
         other if other.starts_with("struct ") => "a table",
         _ => "another type",
     };

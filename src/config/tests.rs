@@ -5,6 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
+mod environment;
+mod webhook_secrets;
+
+/// 2027-01-15, at eight in the morning.
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 const HASH_A: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111112";
 const HASH_B: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222223";
 
@@ -47,7 +52,7 @@ fn secrets_of(partner: &Partner) -> Vec<&str> {
     partner
         .webhook_secrets
         .iter()
-        .map(ExposeSecret::expose_secret)
+        .map(|webhook| webhook.secret.expose_secret())
         .collect()
 }
 
@@ -79,7 +84,7 @@ confirm = "on_conflict"
     assert_eq!(config.admins[0].api_key.as_setting(), HASH_B);
     assert_eq!(config.webhooks.policy.as_str(), "on_conflict");
     let only_here = "server.public_url: leads to this machine only, and so does every startUrl";
-    assert_eq!(config.warnings(), [only_here]);
+    assert_eq!(config.warnings(NOW), [only_here]);
 }
 
 #[test]
@@ -206,7 +211,7 @@ fn every_secret_can_come_from_a_file() {
     );
     assert_eq!(config.partners[0].api_keys[0].as_setting(), HASH_A);
     assert_eq!(config.admins[0].api_key.as_setting(), HASH_B);
-    let warnings = config.warnings();
+    let warnings = config.warnings(NOW);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
         warnings[0].starts_with("admins[0].api_key_file: "),
@@ -220,9 +225,12 @@ fn what_is_allowed_but_odd_is_warned_about() {
         "\"demo_0123456789abcdef0123\"",
         "\"capa_key_bench_0123456789abcdef\", \"0123456789abcdef\"",
     );
-    let outside = [("KYC__SERVER__PUBLIC_URL", "https://kyc.example")];
-    let warnings = load(&text, &outside).unwrap().warnings();
-    assert_eq!(warnings.len(), 2);
+    let outside = [
+        ("KYC__SERVER__PUBLIC_URL", "https://kyc.example"),
+        ("KYC__PROVIDER__BASE_URL", "https://production-api.capa.fi"),
+    ];
+    let warnings = load(&text, &outside).unwrap().warnings(NOW);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
         warnings[0].starts_with("partners[0].webhook_secrets[1]: is the same as provider_api_key")
     );
@@ -233,6 +241,7 @@ fn what_is_allowed_but_odd_is_warned_about() {
 fn every_fault_in_the_file_is_one_line_that_names_the_key() {
     let second = PARTNER.replace("acme", "beta");
     let beta = second.replace("bench_", "beta_");
+    let gamma = beta.replace("demo_", "gamma_");
     let with = |from: &str, to: &str| PARTNER.replacen(from, to, 1);
     let top = |line: &str| format!("{line}\n{PARTNER}");
     let id = "\"acme\"";
@@ -295,6 +304,10 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
             "server.public_url: must not have a query",
         ),
         (
+            top("server.public_url = \"https://kyc.example/kyc\""),
+            "server.public_url: must not have a path",
+        ),
+        (
             top("server.public_metrics = 1"),
             "server.public_metrics: has the wrong type: must be true or false",
         ),
@@ -331,6 +344,14 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
             "database.url: must name a file; a database in memory",
         ),
         (
+            top("database.url = \" sqlite://a.db\""),
+            "database.url: begins or ends with a space",
+        ),
+        (
+            top("database.url = \"sqlite://a.db \""),
+            "database.url: begins or ends with a space",
+        ),
+        (
             top("database.url = \"sqlite://a.db?mode=ro\""),
             "database.url: must be a plain path",
         ),
@@ -349,6 +370,18 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
         (
             top("provider.base_url = \"https://api.capa.fi/#x\""),
             "provider.base_url: must not have a query",
+        ),
+        (
+            top("provider.base_url = \"https://staging-api.capa.fi/api/partner/v2\""),
+            "provider.base_url: must not have a path",
+        ),
+        (
+            top("provider.environment = \"test\""),
+            "provider.environment: must be one of: production, staging, sandbox",
+        ),
+        (
+            top("provider.base_url = \"https://capa.example\""),
+            "provider.environment: is missing, and the host of provider.base_url does not tell",
         ),
         (
             top("provider.timeout = \"61s\""),
@@ -469,6 +502,10 @@ fn every_fault_in_the_file_is_one_line_that_names_the_key() {
         ),
         (
             format!("{PARTNER}{beta}"),
+            "partners[1].webhook_secrets[1]: is the same as partners[0].webhook_secrets[1]; with one secret for two partners",
+        ),
+        (
+            format!("{PARTNER}{gamma}"),
             "partners[1].api_keys[0]: is the same as partners[0].api_keys[0]; a key has one owner",
         ),
         (
@@ -619,6 +656,7 @@ fn no_error_and_no_debug_output_shows_a_secret() {
         "database.url",
         "provider.base_url",
         "provider.timeout",
+        "provider.environment",
         "links.reuse_for",
         "links.new_per_day",
         "webhooks.confirm",
@@ -687,7 +725,7 @@ fn every_key_of_the_default_file_has_a_comment_above_it() {
 fn every_known_key_stands_in_the_default_file() {
     let settings = settings_in_defaults();
     for place in [
-        "server", "log", "database", "provider", "links", "webhooks", "looks", "limits",
+        "server", "log", "database", "provider", "links", "webhooks", "checks", "limits",
         "partners", "admins",
     ] {
         let list = matches!(place, "partners" | "admins");

@@ -35,7 +35,7 @@ pub struct Delivery {
     pub event: Option<String>,
     /// The signature it came with.
     pub signature: Vec<u8>,
-    /// The exact bytes; absent for families other than KYC.
+    /// The exact bytes; absent for families other than KYC, and where they cannot be read.
     pub body: Option<Vec<u8>>,
     /// What became of it.
     pub outcome: Outcome,
@@ -47,6 +47,12 @@ pub struct Delivery {
     pub last_received_at: Timestamp,
     /// The delivery of the same user before it.
     pub previous: Option<String>,
+    /// The label of the webhook secret that verified it; absent in older rows.
+    pub secret: Option<String>,
+    /// How many bytes a body has that cannot be read.
+    pub body_length: Option<i64>,
+    /// SHA-256 of a body that cannot be read.
+    pub body_sha256: Option<Vec<u8>>,
 }
 
 /// Which deliveries a list shows; what is `None` does not narrow it.
@@ -122,6 +128,9 @@ fn insert(conn: &mut Conn, new: &Delivery) -> QueryResult<()> {
             deliveries::received_at.eq(new.received_at),
             deliveries::last_received_at.eq(new.last_received_at),
             deliveries::previous.eq(&new.previous),
+            deliveries::secret.eq(&new.secret),
+            deliveries::body_length.eq(new.body_length),
+            deliveries::body_sha256.eq(&new.body_sha256),
         ))
         .execute(conn)?;
     Ok(())

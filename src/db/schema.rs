@@ -46,6 +46,9 @@ diesel::table! {
         received_at -> BigInt,
         last_received_at -> BigInt,
         previous -> Nullable<Text>,
+        secret -> Nullable<Text>,
+        body_length -> Nullable<BigInt>,
+        body_sha256 -> Nullable<Binary>,
     }
 }
 

@@ -101,6 +101,7 @@ impl Play {
             partner: PARTNER.to_owned(),
             body,
             signature,
+            secret: "one".to_owned(),
         };
         ingest::delivery(&mut self.conn, &self.clock, self.confirm, signed).unwrap()
     }

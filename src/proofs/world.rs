@@ -219,6 +219,7 @@ impl World {
             partner: PARTNER.to_owned(),
             body,
             signature,
+            secret: "one".to_owned(),
         };
         ingest::delivery(&mut self.conn, &self.clock, self.confirm, signed).unwrap();
         self.watch(who);

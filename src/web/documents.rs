@@ -210,6 +210,19 @@ pub struct DeliveryDocument {
         examples(r#"{"type":"KYC","event":"CREATED_KYC","externalUserId":"customer-42"}"#)
     )]
     body: Option<String>,
+    /// How many bytes a body has that cannot be read; of such a body nothing else is kept than this and the next.
+    #[schema(required, minimum = 0, examples(17))]
+    body_length: Option<i64>,
+    /// SHA-256 of a body that cannot be read.
+    #[schema(
+        required,
+        pattern = "^[0-9a-f]{64}$",
+        examples("2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")
+    )]
+    body_sha256: Option<String>,
+    /// The label of the webhook secret that verified it; null in a delivery from before labels.
+    #[schema(required, examples("2026-11"))]
+    secret: Option<String>,
 }
 
 impl DeliveryDocument {
@@ -230,6 +243,9 @@ impl DeliveryDocument {
             body: delivery
                 .body
                 .map(|body| String::from_utf8_lossy(&body).into_owned()),
+            body_length: delivery.body_length,
+            body_sha256: delivery.body_sha256.map(hex::encode),
+            secret: delivery.secret,
         }
     }
 }

@@ -362,14 +362,17 @@ impl FromRequest for SignedBody {
             let app = app.map_err(CodeOnly)?;
             let body = body.await.map_err(CodeOnly)?;
             let verified = signature.and_then(|signature| {
-                let right = app.verifier(&partner).verify(&body, &signature);
-                right.then_some(signature).ok_or(Refusal::Wrong)
+                let verifier = app.verifier(&partner);
+                let secret = verifier.verify(&body, &signature, app.clock.now());
+                let secret = secret.ok_or(Refusal::Wrong)?;
+                Ok((signature, secret.to_owned()))
             });
             match verified {
-                Ok(signature) => Ok(SignedBody(Signed {
+                Ok((signature, secret)) => Ok(SignedBody(Signed {
                     partner,
                     body,
                     signature,
+                    secret,
                 })),
                 Err(refusal) => {
                     app.refusals.note(refusal);

@@ -301,6 +301,7 @@ fn fill(conn: &mut Conn, app: &kyc_tracker::app::App, texts: &[String]) -> Query
                 partner: ACME.id.to_owned(),
                 signature: Sha256::digest(&body).into(),
                 body: body.into_bytes(),
+                secret: text.to_owned(),
             };
             ingest::delivery(conn, clock, TrustPolicy::OnConflict, signed)?;
         }

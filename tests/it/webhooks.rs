@@ -6,6 +6,7 @@ use futures_util::future::{join, join_all};
 use kyc_tracker::capa::signature::{HEADER, sign};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::support::{ACME, Answer, OTHER, TestApp, kyc_event};
 
@@ -79,12 +80,7 @@ async fn whatever_is_stored_is_answered_204_without_a_body_and_listed_with_its_o
 #[actix_web::test]
 async fn an_event_about_nobody_known_is_kept_as_unmatched() {
     let app = TestApp::new().await;
-    for id in [
-        "",
-        r#","externalUserId":null"#,
-        r#","externalUserId":7"#,
-        r#","externalUserId":["u1"]"#,
-    ] {
+    for id in ["", r#","externalUserId":null"#] {
         let body = format!(r#"{{"type":"KYC","event":"VERIFIED_USER"{id}}}"#);
         assert_eq!(told(&signed(&app, body.clone()).await), (204, ""), "{body}");
         let stored = last(&app).await;
@@ -102,7 +98,69 @@ async fn an_event_about_nobody_known_is_kept_as_unmatched() {
         (204, "")
     );
     assert_eq!(last(&app).await["externalUserId"], "nobody");
-    assert_eq!(app.outcomes().await, vec![("unmatched".to_owned(), 0); 5]);
+    assert_eq!(app.outcomes().await, vec![("unmatched".to_owned(), 0); 3]);
+}
+
+#[actix_web::test]
+async fn a_signed_verdict_counts_whatever_stands_beside_its_three_fields() {
+    let odd: [&[u8]; 4] = [
+        br#""note":"\ud83d""#,
+        b"\"note\":\"Jos\xe9\"",
+        br#""score":1e400"#,
+        br#""a":"\u0000","a":[{"type":"TRANSACTION"}]"#,
+    ];
+    let app = TestApp::new().await;
+    for (number, odd) in odd.into_iter().enumerate() {
+        let user = format!("u{number}");
+        app.pending(&user).await;
+        let event = kyc_event("VERIFIED_USER", &user).into_bytes();
+        let body = [&event[..event.len() - 1], b",", odd, b"}"].concat();
+        assert_eq!(told(&signed(&app, body).await), (204, ""), "{number}");
+        let stored = last(&app).await;
+        assert_eq!(stored["outcome"], "applied", "{stored}");
+        assert_eq!(stored["bodyLength"], Value::Null);
+        assert_eq!(app.status(&user).await, "verified");
+    }
+}
+
+#[actix_web::test]
+async fn an_integer_names_the_user_with_its_digits() {
+    let app = TestApp::new().await;
+    app.pending("42").await;
+    let body = r#"{"type":"KYC","event":"CREATED_KYC","externalUserId":42}"#;
+    assert_eq!(told(&signed(&app, body).await), (204, ""));
+    let stored = last(&app).await;
+    assert_eq!(
+        (&stored["externalUserId"], &stored["userId"]),
+        (&json!("42"), &json!("42"))
+    );
+    assert_eq!(app.status("42").await, "submitted");
+}
+
+#[actix_web::test]
+async fn a_delivery_says_which_secret_verified_it_and_none_does_after_its_last_day() {
+    let list = format!(
+        r#"[{{ secret = "{}", label = "2026-11", until = "2026-11-23" }}, "{}"]"#,
+        ACME.secret, ACME.old_secret
+    );
+    let app = TestApp::with(&[("KYC__PARTNERS__0__WEBHOOK_SECRETS", &list)]).await;
+    let deliver = async |secret: &str, event: &str| {
+        let body = kyc_event(event, "u1");
+        let signature = sign(secret, body.as_bytes());
+        let answer = app.deliver_raw(ACME.id, body, &[&signature]).await;
+        answer.status.as_u16()
+    };
+    assert_eq!(deliver(ACME.secret, "CREATED_KYC").await, 204);
+    assert_eq!(last(&app).await["secret"], "2026-11");
+    let hash = hex::encode(Sha256::digest(ACME.old_secret));
+    assert_eq!(deliver(ACME.old_secret, "CREATED_KYC").await, 204);
+    assert_eq!(last(&app).await["secret"], hash[..8]);
+    // It is 19:20, and the day ends at midnight in UTC.
+    app.clock.advance(std::time::Duration::from_secs(16_799));
+    assert_eq!(deliver(ACME.secret, "REVIEW_NEEDED_KYC").await, 204);
+    app.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(deliver(ACME.secret, "REVIEW_NEEDED_KYC").await, 401);
+    assert_eq!(deliver(ACME.old_secret, "REVIEW_NEEDED_KYC").await, 204);
 }
 
 #[actix_web::test]
@@ -388,6 +446,11 @@ async fn a_signed_body_that_says_nothing_is_400_and_kept_for_the_admin() {
         r#"{"event":"VERIFIED_USER","externalUserId":"u1"}"#,
         r#"{"type":null,"event":"VERIFIED_USER","externalUserId":"u1"}"#,
         r#"{"type":"KYC","event":7,"externalUserId":"u1"}"#,
+        r#"{"type":"TRANSACTION","event":7,"firstName":"Ximena"}"#,
+        r#"{"type":"KYC","event":"VERIFIED_USER","externalUserId":["u1"]}"#,
+        r#"{"type":"KYC","event":"VERIFIED_USER","externalUserId":1.5}"#,
+        r#"{"type":"KYC","event":"VERIFIED_USER","externalUserId":"u1\u0000"}"#,
+        r#"{"type":"KYC","event":"CREATED_KYC","event":"VERIFIED_USER","externalUserId":"u1"}"#,
         r#"{"Type":"KYC","Event":"VERIFIED_USER","externalUserId":"u1"}"#,
         r#"{"type":"KYC","event":"VERIFIED_USER","externalUserId":"u1"} {}"#,
         "\u{feff}{\"type\":\"KYC\",\"event\":\"VERIFIED_USER\",\"externalUserId\":\"u1\"}",
@@ -404,8 +467,11 @@ async fn a_signed_body_that_says_nothing_is_400_and_kept_for_the_admin() {
         let stored = last(&app).await;
         assert_eq!(
             (&stored["outcome"], &stored["body"]),
-            (&json!("unreadable"), &json!(body))
+            (&json!("unreadable"), &Value::Null)
         );
+        let (length, hash) = (&stored["bodyLength"], &stored["bodySha256"]);
+        assert_eq!(*length, body.len(), "{body:?}");
+        assert_eq!(*hash, hex::encode(Sha256::digest(body)), "{body:?}");
     }
     assert_eq!(app.outcomes().await.len(), bodies.len());
     assert_eq!(app.status("u1").await, "pending");

@@ -124,7 +124,7 @@ impl World {
         let config = self
             .stage
             .config(&self.folder.path().join("kyc.db"), &settings)?;
-        logging::init(&config.log);
+        logging::init(&config.log)?;
         let listener = server::bind(config.server.bind)?;
         let app = web::Data::new(App::build(config, self.clock.clone())?);
         let running = server::serve(app.clone(), listener)?;

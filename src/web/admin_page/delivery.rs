@@ -46,6 +46,10 @@ struct Shown {
     last_received: When,
     /// As it came, without what is nobody's business here; none where it was not kept.
     body: Option<String>,
+    /// Length and SHA-256 of a body that cannot be read.
+    unread: Option<(i64, Option<String>)>,
+    /// The label of the secret that verified it.
+    secret: Option<String>,
     would: String,
     /// What is seen of that, for the act to say; none where there is nothing to do.
     seen: Option<String>,
@@ -94,6 +98,10 @@ impl Shown {
             received: When::new(language, delivery.received_at, now),
             last_received: When::new(language, delivery.last_received_at, now),
             body: delivery.body.as_deref().map(masked),
+            unread: delivery
+                .body_length
+                .map(|length| (length, delivery.body_sha256.map(hex::encode))),
+            secret: delivery.secret,
             would: say(language, would),
             seen: seen(would),
             act: address(&delivery.id),

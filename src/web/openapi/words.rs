@@ -72,7 +72,7 @@ words!(
     Outcome,
     "What became of a delivery. `applied`: it moved the user. `repeated`: it says what is known. `stale`: it is older than \
      what is known. `unmatched`: no user has its `externalUserId` yet. `held`: it waits for confirmation. `ignored`: it \
-     means nothing here. `unreadable`: it is no JSON object with `type` and `event`."
+     means nothing here. `unreadable`: its body cannot be read, and was not kept."
 );
 words!(
     Attention,
