@@ -71,7 +71,7 @@ impl App {
         let partners = config.partners.iter().enumerate();
         let admins = config.admins.iter().enumerate();
         let metrics = Metrics::new(&config, clock.now())?;
-        let db = Db::open(&config.database.path)?;
+        let db = Db::open(&config.database.path, config.provider.environment)?;
         metrics.take_in(db.collectors())?;
         let capa = capa::client::Client::new(&config.provider)?;
         metrics.take_in(capa.collectors())?;

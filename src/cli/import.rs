@@ -58,7 +58,7 @@ pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<ExitC
     let input = BufReader::with_capacity(BUFFER, bar.wrap_read(file));
     let lines = Lines::open(input).with_context(|| format!("cannot use {name}"))?;
     let import = Import {
-        db: Db::open(&config.database.path)?,
+        db: Db::open(&config.database.path, config.provider.environment)?,
         path: config.database.path,
         clock: Clock::system(),
         confirm: config.webhooks.policy,

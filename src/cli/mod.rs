@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
+use crate::db::file::OtherEnvironment;
 
 /// Generates KYC links, hears the provider's signed webhooks, and answers where a user stands.
 #[derive(Parser)]
@@ -85,7 +86,7 @@ pub fn run() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     eprintln!("kyc-tracker: {error:#}");
-    if error.is::<ConfigError>() {
+    if error.is::<ConfigError>() || error.is::<OtherEnvironment>() {
         ExitCode::from(2)
     } else {
         ExitCode::FAILURE

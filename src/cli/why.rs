@@ -26,7 +26,7 @@ pub struct Arguments {
 /// Prints the paragraph.
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
-    let db = Db::open(&config.database.path)?;
+    let db = Db::open(&config.database.path, config.provider.environment)?;
     let (partner, user) = (arguments.partner.clone(), arguments.user.clone());
     let known = rt::System::new()
         .block_on(db.read(move |conn| why::known(conn, &partner, &user)))?

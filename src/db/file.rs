@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use diesel::connection::SimpleConnection;
+use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
+use diesel::sqlite::Sqlite;
 use diesel_migrations::MigrationHarness;
 
+use super::stamps;
 use super::{Conn, Error, MIGRATIONS, Trouble};
+use crate::config::Environment;
 
 /// The first version of SQLite without the fault that can corrupt a file when its log starts anew while another connection
 /// writes (<https://sqlite.org/wal.html#walresetbug>).
@@ -161,18 +165,69 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens the file for writing, making it and its folder where they are missing, and brings its schema up to date.
-pub(super) fn open(path: &Path) -> anyhow::Result<Conn> {
+/// The database holds the users of another environment of the provider than the settings name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "provider.environment: is {configured}, but the database {path} belongs to {stamped}; correct provider.base_url or provider.environment, or set database.url to another file"
+)]
+pub struct OtherEnvironment {
+    configured: &'static str,
+    stamped: String,
+    path: String,
+}
+
+/// Opens the file for writing, making it and its folder where they are missing, and brings its schema up to date. A file of
+/// a newer version or of another environment is left unchanged.
+pub(super) fn open(path: &Path, environment: Environment) -> anyhow::Result<Conn> {
     make(path).with_context(|| format!("cannot make the database {}", path.display()))?;
     let mut conn = establish(path)?;
     set_up(&mut conn).context("cannot set up the database")?;
+    refuse_newer(&mut conn, path)?;
+    refuse_other(&mut conn, path, environment)?;
     conn.run_pending_migrations(MIGRATIONS)
         .map_err(|error| anyhow::anyhow!("cannot bring the database up to date: {error}"))?;
+    stamps::keep(&mut conn, stamps::ENVIRONMENT, environment.as_str())
+        .context("cannot stamp the database")?;
+    // Another process may have stamped it first.
+    refuse_other(&mut conn, path, environment)?;
     // What a process before left in the log is put into the file and flushed, so that nothing written from now on stands
     // behind something that never reached the disk. While another process uses the file this does nothing.
     conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
         .context("cannot empty the log of the database")?;
     Ok(conn)
+}
+
+/// What a newer version writes is not understood here, and what is written here may break a promise of the newer one.
+fn refuse_newer(conn: &mut Conn, path: &Path) -> anyhow::Result<()> {
+    let reading = |error| anyhow::anyhow!("cannot read the schema of the database: {error}");
+    let known: Vec<Box<dyn Migration<Sqlite>>> = MIGRATIONS.migrations().map_err(reading)?;
+    let unknown = conn.applied_migrations().map_err(reading)?;
+    let mut unknown = unknown.iter().filter(|version| {
+        !known
+            .iter()
+            .any(|known| known.name().version() == **version)
+    });
+    if let Some(version) = unknown.next() {
+        bail!(
+            "the database {} was changed by a newer version of kyc-tracker: its schema {version} is unknown to this version; run the newer version, or restore a backup from before the upgrade",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn refuse_other(conn: &mut Conn, path: &Path, environment: Environment) -> anyhow::Result<()> {
+    let stamped = stamps::find(conn, stamps::ENVIRONMENT);
+    let stamped = stamped.context("cannot read the stamps of the database")?;
+    match stamped.filter(|stamped| stamped != environment.as_str()) {
+        None => Ok(()),
+        Some(stamped) => Err(OtherEnvironment {
+            configured: environment.as_str(),
+            stamped,
+            path: path.display().to_string(),
+        }
+        .into()),
+    }
 }
 
 fn unavailable(error: anyhow::Error) -> Error {
@@ -284,7 +339,7 @@ mod tests {
     fn a_file_that_comes_back_is_opened_again_and_another_in_its_place_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name| folder.path().join(name);
-        let _open = open(&path("kyc.db")).unwrap();
+        let _open = open(&path("kyc.db"), Environment::Sandbox).unwrap();
         let mut opened = Opened::at(&path("kyc.db")).unwrap();
         opened.check().unwrap();
         std::fs::rename(path("kyc.db"), path("away.db")).unwrap();
@@ -297,5 +352,64 @@ mod tests {
         opened.reopen().unwrap();
         std::fs::remove_file(path("kyc.db-wal")).unwrap();
         assert_eq!(opened.check().unwrap_err().trouble(), Trouble::Gone);
+    }
+
+    /// The file as a version left it that knew no stamps.
+    fn without_stamps(path: &Path) -> Conn {
+        let mut conn = open(path, Environment::Staging).unwrap();
+        while stamps::find(&mut conn, stamps::ENVIRONMENT)
+            .unwrap()
+            .is_some()
+        {
+            conn.revert_last_migration(MIGRATIONS).unwrap();
+        }
+        conn
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused_in_one_line_and_left_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kyc.db");
+        let mut conn = without_stamps(&path);
+        conn.batch_execute(
+            "INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231235959')",
+        )
+        .unwrap();
+        let applied = conn.applied_migrations().unwrap();
+        let refused = format!("{:#}", open(&path, Environment::Staging).err().unwrap());
+        assert!(
+            refused.contains("newer version") && refused.contains("99991231235959"),
+            "{refused}"
+        );
+        assert_eq!(refused.lines().count(), 1);
+        assert_eq!(conn.applied_migrations().unwrap(), applied);
+    }
+
+    #[test]
+    fn a_file_belongs_to_the_environment_of_its_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kyc.db");
+        open(&path, Environment::Staging).unwrap();
+        open(&path, Environment::Staging).unwrap();
+        for other in [Environment::Production, Environment::Sandbox] {
+            let refused = open(&path, other).err().unwrap();
+            assert!(refused.is::<OtherEnvironment>(), "{refused}");
+            let refused = refused.to_string();
+            assert!(refused.starts_with("provider.environment: "), "{refused}");
+            assert!(
+                refused.contains("staging") && refused.contains(other.as_str()),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_from_before_stamps_is_stamped_at_its_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kyc.db");
+        drop(without_stamps(&path));
+        open(&path, Environment::Production).unwrap();
+        let refused = open(&path, Environment::Staging).err().unwrap();
+        assert!(refused.is::<OtherEnvironment>(), "{refused}");
     }
 }

@@ -23,6 +23,7 @@ pub mod overrides;
 mod readers;
 mod schema;
 pub mod secrets;
+pub mod stamps;
 pub mod transitions;
 mod types;
 pub mod users;
@@ -46,6 +47,8 @@ use news::{Listener, News, Topic};
 use readers::Readers;
 use secrets::Secret;
 use writer::Writer;
+
+use crate::config::Environment;
 
 /// A connection, as queries take it.
 pub type Conn = SqliteConnection;
@@ -172,9 +175,10 @@ impl Db {
     /// Opens the file, making it and its folder where they are missing, and brings its schema up to date.
     ///
     /// # Errors
-    /// When it cannot be made, opened, set up or migrated.
-    pub fn open(path: &Path) -> anyhow::Result<Db> {
-        let mut conn = file::open(path)?;
+    /// When it cannot be made, opened, set up or migrated, when a newer version of the service has changed its schema, or
+    /// with [`file::OtherEnvironment`] when its users belong to another environment of the provider.
+    pub fn open(path: &Path, environment: Environment) -> anyhow::Result<Db> {
+        let mut conn = file::open(path, environment)?;
         let start_pages = secrets::get(&mut conn, secrets::START_PAGES)?;
         let opened = file::Opened::at(path)?;
         let news = News::default();

@@ -106,6 +106,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    stamps (name) {
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
     strays (partner, external_user_id, delivery_id) {
         partner -> Text,
         external_user_id -> Text,
@@ -179,6 +186,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     new_links,
     overrides,
     secrets,
+    stamps,
     strays,
     transitions,
     users,

@@ -64,6 +64,7 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+    use crate::config::Environment;
     use crate::db::{file, in_memory};
 
     #[test]
@@ -88,10 +89,10 @@ mod tests {
     fn many_who_open_a_new_store_at_the_same_time_have_the_same_secret() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kyc.db");
-        drop(file::open(&path).unwrap());
+        drop(file::open(&path, Environment::Sandbox).unwrap());
         let ready = Barrier::new(8);
         let open = || {
-            let mut conn = file::open(&path).unwrap();
+            let mut conn = file::open(&path, Environment::Sandbox).unwrap();
             ready.wait();
             get(&mut conn, "one").unwrap()
         };

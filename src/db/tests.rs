@@ -6,7 +6,11 @@ use crate::kyc::status::Status;
 
 fn open() -> (tempfile::TempDir, Db) {
     let folder = tempfile::tempdir().unwrap();
-    let db = Db::open(&folder.path().join("made/on/the/way.db")).unwrap();
+    let db = Db::open(
+        &folder.path().join("made/on/the/way.db"),
+        Environment::Sandbox,
+    )
+    .unwrap();
     (folder, db)
 }
 
@@ -51,10 +55,6 @@ fn migrations_go_up_down_and_up_to_the_same_schema() {
 }
 
 #[test]
-fn what_was_stored_before_is_chained() {
-    let mut conn = Conn::establish(":memory:").unwrap();
-    conn.run_next_migration(MIGRATIONS).unwrap();
-#[test]
 fn of_bodies_that_could_not_be_read_only_the_length_is_kept() {
     #[derive(QueryableByName, Debug, PartialEq, Eq)]
     struct Body {
@@ -89,6 +89,10 @@ fn keeps_hashes(conn: &mut Conn) -> bool {
     dump(conn).iter().any(|sql| sql.contains("body_sha256"))
 }
 
+#[test]
+fn what_was_stored_before_is_chained() {
+    let mut conn = Conn::establish(":memory:").unwrap();
+    conn.run_next_migration(MIGRATIONS).unwrap();
     conn.run_next_migration(MIGRATIONS).unwrap();
     conn.batch_execute(
         "INSERT INTO users (id, partner, user_id, external_user_id, country, attempt, status, source, version,

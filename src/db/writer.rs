@@ -320,7 +320,7 @@ mod tests {
     fn writer() -> (tempfile::TempDir, Writer, Conn) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kyc.db");
-        let mut conn = file::open(&path).unwrap();
+        let mut conn = file::open(&path, crate::config::Environment::Sandbox).unwrap();
         let table = "CREATE TABLE notes (note TEXT NOT NULL)";
         conn.batch_execute(table).unwrap();
         let opened = Opened::at(&path).unwrap();

@@ -1,6 +1,7 @@
 //! `GET /healthz` and `GET /readyz`.
 
 use actix_web::web::{Data, Json};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::extract::{NoParameters, Query};
@@ -8,9 +9,20 @@ use crate::app::App;
 use crate::db::heartbeats;
 use crate::error::Error;
 
-/// The process answers.
-pub async fn alive(_: Query<NoParameters>) -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+/// What a process that runs says of itself.
+#[derive(Serialize)]
+pub struct Alive {
+    status: &'static str,
+    environment: &'static str,
+}
+
+/// The process answers, and says which environment of the provider it serves, so that a tool for trying things out can
+/// refuse production.
+pub async fn alive(app: Data<App>, _: Query<NoParameters>) -> Json<Alive> {
+    Json(Alive {
+        status: "ok",
+        environment: app.config.provider.environment.as_str(),
+    })
 }
 
 /// The store takes a write, and so a webhook would be taken too. Those who ask at once share one flush of the disk.

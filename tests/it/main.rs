@@ -23,6 +23,7 @@ mod chaos;
 mod commands;
 mod crash;
 mod dropin;
+mod environment;
 mod errors;
 mod events;
 mod examples;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use kyc_tracker::config::Environment;
 use kyc_tracker::db::users::{self, NewUser, User};
 use kyc_tracker::db::{Db, transitions};
 use kyc_tracker::issue;
@@ -532,7 +533,7 @@ async fn a_page_is_in_the_language_that_the_browser_likes_best() {
 async fn addresses_outlive_the_process_and_mean_nothing_to_another_store() {
     let (app, other) = (TestApp::new().await, TestApp::new().await);
     let start = path_in(&app.pending("u1").await);
-    let again = Db::open(&app.folder().join("kyc.db")).unwrap();
+    let again = Db::open(&app.folder().join("kyc.db"), Environment::Sandbox).unwrap();
     assert_eq!(again.start_pages_secret(), app.db().start_pages_secret());
     assert_ne!(
         other.db().start_pages_secret(),

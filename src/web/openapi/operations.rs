@@ -2,7 +2,7 @@
 //! added in `refusals.rs`.
 
 use serde_json::{Value, json};
-use utoipa::openapi::{Content, Object, Type};
+use utoipa::openapi::{Content, Object, ObjectBuilder, Type};
 
 use super::bodies::{
     BatchRequest, LinkRequest, OverrideRequest, PROVIDER_LINK, PROVIDER_USERS_LINK, Webhook,
@@ -330,17 +330,22 @@ fn admins() -> Vec<Operation> {
 }
 
 fn nobody() -> Vec<Operation> {
-    let status = |word: &str| {
+    let word = |word: &str| {
         let mut status = one_of([word]);
         status.examples = vec![json!(word)];
-        let status = Object::builder()
-            .property("status", status)
-            .required("status");
-        Content::new(Some(status.build()))
+        let status = Object::builder().property("status", status);
+        status.required("status")
     };
+    let status = |word: ObjectBuilder| Content::new(Some(word.build()));
+    let mut environment = one_of(["production", "staging", "sandbox"]);
+    environment.examples = vec![json!("production")];
+    environment.description = Some("Which environment of the provider it serves.".to_owned());
+    let alive = word("ok")
+        .property("environment", environment)
+        .required("environment");
     vec![
         Operation::get(ALIVE, "alive", Nobody, "Ask whether the process is alive")
-            .answers_content(200, "It is.", &[], "application/json", status("ok"))
+            .answers_content(200, "It is.", &[], "application/json", status(alive))
             .refuses(&[Code::InvalidQuery]),
         Operation::get(
             "/readyz",
@@ -349,7 +354,13 @@ fn nobody() -> Vec<Operation> {
             "Ask whether the store takes writes",
         )
         .says("Makes a real write. Where it fails, `reason` says what ails the store.")
-        .answers_content(200, "It does.", &[], "application/json", status("ready"))
+        .answers_content(
+            200,
+            "It does.",
+            &[],
+            "application/json",
+            status(word("ready")),
+        )
         .refuses(READS),
         Operation::get("/metrics", "metrics", Admin, "Read the metrics")
             .says("For Prometheus. With `server.public_metrics` it needs no key.")
