@@ -5,6 +5,7 @@ use std::time::Duration;
 use kyc_tracker::capa::signature::sign;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use url::form_urlencoded::byte_serialize;
 
 use crate::support::{ACME, ADMIN_KEY, LINK, OTHER, TestApp, kyc_event};
@@ -330,7 +331,8 @@ async fn a_delivery_is_told_with_its_bytes_and_whom_it_was_about() {
     let expected = json!({
         "partnerId": "acme", "userId": "u1", "externalUserId": "customer-1", "type": "KYC", "event": "CREATED_KYC",
         "attempt": 1, "outcome": "applied", "repeats": 0, "receivedAt": received, "lastReceivedAt": received,
-        "body": kyc_event("CREATED_KYC", "customer-1"),
+        "body": kyc_event("CREATED_KYC", "customer-1"), "bodyLength": null, "bodySha256": null,
+        "secret": hex::encode(Sha256::digest(ACME.secret))[..8],
     });
     assert_eq!(delivery, expected);
 }
