@@ -63,6 +63,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_summary_names_the_trust_in_webhooks_and_each_partner_that_differs() {
+        let partner = |number: usize, id: &str| {
+            let name = |key: &str| format!("KYC__PARTNERS__{number}__{key}");
+            let hash = config::KeyHash::of(id).as_setting();
+            [
+                (name("ID"), id.to_owned()),
+                (name("PROVIDER_API_KEY"), format!("capa_key_{id}_0123")),
+                (name("WEBHOOK_SECRETS"), format!("whsec_{id}_0123456789")),
+                (name("API_KEYS"), hash),
+            ]
+        };
+        let set = |key: &str, value: &str| (format!("KYC__{key}"), value.to_owned());
+        let more = [
+            set("PARTNERS__1__CONFIRM", "never"),
+            set("PARTNERS__2__CONFIRM", "before_final"),
+            set("WEBHOOKS__CONFIRM", "before_final"),
+            set("WEBHOOKS__UNCONFIRMED_FOR", "90s"),
+        ];
+        let partners = [partner(0, "one"), partner(1, "two"), partner(2, "three")];
+        let env = partners.into_iter().flatten().chain(more);
+        let config = Config::load(None, env).unwrap();
+        let summary = summary(&config, Clock::system().now()).unwrap();
+        let trust = "confirm   before_final
+          unconfirmed for at most 1m 30s, by at most 100 users of a partner
+confirm   never for two
+partners  3";
+        assert!(summary.contains(trust), "{summary}");
+    }
+
+    #[test]
     fn the_summary_shows_what_matters_and_no_secret() {
         let hash = config::KeyHash::of("a partner's key").as_setting();
         let env = [
