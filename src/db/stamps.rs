@@ -30,8 +30,12 @@ pub fn find(conn: &mut Conn, name: &str) -> QueryResult<Option<String>> {
         .optional()
 }
 
-/// Writes the stamp of that name. One that is there already stays.
+/// Writes the stamp of that name where there is none; one that is there stays. It takes the lock of the writer only then, so
+/// that a command can start beside one that holds it.
 pub fn keep(conn: &mut Conn, name: &str, value: &str) -> QueryResult<()> {
+    if find(conn, name)?.is_some() {
+        return Ok(());
+    }
     diesel::insert_into(stamps::table)
         .values((stamps::name.eq(name), stamps::value.eq(value)))
         .on_conflict(stamps::name)

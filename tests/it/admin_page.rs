@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kyc_tracker::capa::signature::sign;
 use reqwest::Method;
+use sha2::{Digest, Sha256};
 use wiremock::matchers::any;
 use wiremock::{Mock, ResponseTemplate};
 
@@ -241,7 +242,15 @@ async fn of_a_body_only_what_the_rule_reads_is_shown() {
         pages[2]
     );
     assert!(pages[1].contains("It was not kept"));
-    assert!(pages[0].contains("&#34;firstName&#34;:"));
+    assert!(pages[2].contains("&#34;firstName&#34;:"));
+    let unread = hex::encode(Sha256::digest(bodies[2]));
+    assert!(
+        pages[0].contains("it cannot be read") && pages[0].contains(&unread),
+        "{}",
+        pages[0]
+    );
+    let secret = hex::encode(Sha256::digest(ACME.secret));
+    assert!(pages.iter().all(|page| page.contains(&secret[..8])));
 }
 
 #[actix_web::test]
