@@ -1,11 +1,11 @@
 //! How often something may be done: a bucket that time fills and each call takes from.
 //!
-//! Time is a parameter. It counts in millionths of a call, which are what a rate of one call a second brings in a
+//! Time is a parameter, by the steady clock, so that setting the wall clock brings no call and delays none. It counts in millionths of a call, which are what a rate of one call a second brings in a
 //! microsecond, so that a whole rate is kept exactly.
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::Steady;
 
 const CALL: i64 = 1_000_000;
 
@@ -52,7 +52,7 @@ impl Rate {
 pub struct Bucket {
     /// Below zero when calls were lent.
     level: i64,
-    filled_at: Option<Timestamp>,
+    filled_at: Option<Steady>,
 }
 
 impl Bucket {
@@ -62,15 +62,16 @@ impl Bucket {
         filled_at: None,
     };
 
-    /// Adds what the time since it was filled last has brought. A clock that is set back brings nothing and takes nothing.
-    pub fn fill(&mut self, now: Timestamp, rate: Rate) {
+    /// Adds what the time since it was filled last has brought.
+    pub fn fill(&mut self, now: Steady, rate: Rate) {
         let passed = self.filled_at.map_or(Duration::ZERO, |at| now.since(at));
         let passed = i128::try_from(passed.as_micros()).unwrap_or(i128::MAX);
         let brought = passed.saturating_mul(i128::from(rate.per_second)) / 1_000_000;
         let level = brought.saturating_add(i128::from(self.level));
         let level = level.min(i128::from(rate.at_once));
         self.level = i64::try_from(level).unwrap_or(rate.at_once);
-        self.filled_at = Some(now);
+        // Two threads may come with their times in the wrong order; no time counts twice.
+        self.filled_at = self.filled_at.max(Some(now));
     }
 
     /// Whether it holds so many calls; below zero, whether no more than that was lent.
@@ -102,10 +103,11 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, Timestamp};
 
-    const START: Timestamp = Timestamp(1_800_000_000_000_000);
+    const START: Steady = Steady(Duration::from_secs(1_000));
 
-    fn after(millis: u64) -> Timestamp {
+    fn after(millis: u64) -> Steady {
         START.plus(Duration::from_millis(millis))
     }
 
@@ -148,15 +150,31 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_neither_breaks_nor_fills_it_beyond_full() {
+    fn an_earlier_time_brings_nothing_and_the_longest_no_more_than_full() {
         let rate = Rate::new(1_000_000, 1_000_000);
         let mut bucket = Bucket::FULL;
         bucket.fill(START, rate);
         bucket.take(1_000_000);
-        bucket.fill(Timestamp(i64::MIN), rate);
+        bucket.fill(Steady::default(), rate);
+        bucket.fill(START, rate);
         assert_eq!(bucket.calls(), 0);
-        bucket.fill(Timestamp(i64::MAX), rate);
+        bucket.fill(Steady(Duration::MAX), rate);
         assert_eq!(bucket.calls(), 1_000_000);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_brings_nothing_and_delays_nothing() {
+        let (rate, mut bucket) = (Rate::new(1, 10), Bucket::FULL);
+        let clock = Clock::driven(Timestamp(1_800_000_000_000_000));
+        bucket.fill(clock.steady(), rate);
+        bucket.take(10);
+        clock.set_ahead(Duration::from_secs(3_600));
+        bucket.fill(clock.steady(), rate);
+        assert_eq!(bucket.calls(), 0);
+        clock.set_back(Duration::from_secs(7_200));
+        clock.advance(Duration::from_secs(3));
+        bucket.fill(clock.steady(), rate);
+        assert_eq!(bucket.calls(), 3);
     }
 
     #[test]

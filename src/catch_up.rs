@@ -151,7 +151,7 @@ pub fn under_way(app: &App, place: usize) -> Option<Timestamp> {
 /// # Errors
 /// When the store fails.
 pub(crate) async fn read_ledger(app: &App, place: usize, now: Timestamp) -> Result<(), db::Error> {
-    while let Some(read) = read_some(app, place, now).await {
+    while let Some(read) = read_some(app, place).await {
         let partner = app.config.partners[place].id.clone();
         let names: Vec<String> = {
             let ledger = &mut app.lookout.account(place).ledger;
@@ -191,7 +191,7 @@ struct SomeRead {
 }
 
 /// Makes as many calls as are free; `None` if there is nothing to read or none is.
-async fn read_some(app: &App, place: usize, now: Timestamp) -> Option<SomeRead> {
+async fn read_some(app: &App, place: usize) -> Option<SomeRead> {
     let (since, state, page, rows) = {
         let mut account = app.lookout.account(place);
         let since = match &account.catch_up {
@@ -199,11 +199,12 @@ async fn read_some(app: &App, place: usize, now: Timestamp) -> Option<SomeRead> 
             _ => return None,
         };
         let wanted = account.ledger.rows.len().clamp(1, 16);
-        let free = account.gate.free(Lane::News, now, wanted);
+        let steady = app.clock.steady();
+        let free = account.gate.free(Lane::News, steady, wanted);
         if free == 0 {
             return None;
         }
-        account.gate.take(Lane::News, free, now);
+        account.gate.take(Lane::News, free, steady);
         let ledger = &mut account.ledger;
         let left = ledger.rows.len().saturating_sub(free);
         (
@@ -275,7 +276,7 @@ enum Again {
 
 fn learn<T>(app: &App, place: usize, answer: Result<T, capa::client::Error>) -> Result<T, Again> {
     use capa::client::Error as Capa;
-    let now = app.clock.now();
+    let now = app.clock.steady();
     let learnt = answer.as_ref().map(|_| ());
     app.lookout.account(place).gate.learn(learnt, NAME, now);
     answer.map_err(|error| match error {

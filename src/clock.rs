@@ -568,6 +568,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_before_all_remembered_jumps_is_at_least_as_old_as_they_are() {
+        let clock = Clock::driven(NOON);
+        let before = clock.now();
+        for _ in 0..REMEMBERED + 5 {
+            clock.advance(seconds(10));
+            clock.set_ahead(seconds(3600));
+            clock.now();
+        }
+        clock.advance(seconds(7));
+        assert_eq!(clock.elapsed(before, Duration::MAX), seconds(157));
+        let latest = clock.past().eras.back().map(|era| era.offset);
+        assert_eq!(latest, Some(clock.0.offset.load(Ordering::Relaxed)));
+    }
+
+    #[test]
     fn a_clock_that_drifts_is_followed_and_did_not_jump() {
         let clock = Clock::driven(NOON);
         for _ in 0..1_000 {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::bucket::{Bucket, Rate};
-use crate::clock::Timestamp;
+use crate::clock::Steady;
 use crate::config::{self, KeyHash};
 
 /// The keys of all partners, or of all admins.
@@ -51,7 +51,7 @@ impl Keys {
     /// Counts a request with this key, and says whose key it is.
     ///
     /// The key is hashed and the hash looked up, so that the time taken says nothing of any key.
-    pub fn request(&self, key: &str, now: Timestamp) -> Option<(usize, Standing)> {
+    pub fn request(&self, key: &str, now: Steady) -> Option<(usize, Standing)> {
         let key = self.keys.get(&KeyHash::of(key))?;
         let rate = self.rate;
         let mut bucket = key.bucket.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 //!
 //! A session is in memory alone: it ends with the process, and so also when a key is taken out of the configuration. What
 //! the browser keeps is 256 random bits, of which only the hash is kept here. A session ends by itself when it was not
-//! used for [`IDLE`], and in any case after [`WHOLE`].
+//! used for [`IDLE`], and in any case after [`WHOLE`]. Setting the clock neither ends one nor keeps one alive.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::clock::Timestamp;
+use crate::clock::Steady;
 use crate::random;
 
 /// Who does nothing for so long is signed out.
@@ -36,12 +36,12 @@ pub struct Session {
 
 struct Kept {
     session: Session,
-    began: Timestamp,
-    used: Timestamp,
+    began: Steady,
+    used: Steady,
 }
 
 impl Kept {
-    fn lasts(&self, now: Timestamp) -> bool {
+    fn lasts(&self, now: Steady) -> bool {
         now.since(self.used) < IDLE && now.since(self.began) < WHOLE
     }
 }
@@ -51,7 +51,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn begin(&self, admin: usize, now: Timestamp) -> io::Result<String> {
+    pub fn begin(&self, admin: usize, now: Steady) -> io::Result<String> {
         let token = hex::encode(random::bytes::<32>()?);
         let form_token = hex::encode(random::bytes::<32>()?);
         let mut sessions = self.lock();
@@ -72,7 +72,7 @@ impl Sessions {
     }
 
     /// The session of that token, which is used by that.
-    pub fn used(&self, token: &str, now: Timestamp) -> Option<Session> {
+    pub fn used(&self, token: &str, now: Steady) -> Option<Session> {
         let mut sessions = self.lock();
         let kept = sessions.get_mut(&hash(token))?;
         if !kept.lasts(now) {
@@ -83,7 +83,7 @@ impl Sessions {
     }
 
     /// The same for what a page does by itself: it keeps no session alive.
-    pub fn seen(&self, token: &str, now: Timestamp) -> Option<Session> {
+    pub fn seen(&self, token: &str, now: Steady) -> Option<Session> {
         let sessions = self.lock();
         let kept = sessions.get(&hash(token))?;
         kept.lasts(now).then(|| kept.session.clone())
@@ -108,9 +108,10 @@ fn hash(token: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, Timestamp};
 
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp(0).plus(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> Steady {
+        Steady(Duration::from_secs(seconds))
     }
 
     #[test]
@@ -149,6 +150,20 @@ mod tests {
         }
         assert!(sessions.used(&token, at(whole - 1)).is_some());
         assert!(sessions.used(&token, at(whole)).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_neither_keeps_a_session_alive_nor_ends_it() {
+        let clock = Clock::driven(Timestamp(1_800_000_000_000_000));
+        let sessions = Sessions::default();
+        let token = sessions.begin(0, clock.steady()).unwrap();
+        clock.advance(IDLE - Duration::from_secs(1));
+        clock.set_ahead(2 * WHOLE);
+        assert!(sessions.seen(&token, clock.steady()).is_some());
+        clock.advance(Duration::from_secs(1));
+        clock.set_back(4 * WHOLE);
+        assert!(sessions.seen(&token, clock.steady()).is_none());
+        assert!(sessions.used(&token, clock.steady()).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether one provider account may be asked now: how often, and whether there is any sense in it.
 //!
-//! Each partner has an account of its own at the provider, and so a gate of its own. Time is a parameter. Repeats of what
+//! Each partner has an account of its own at the provider, and so a gate of its own. Time is a parameter, by the steady
+//! clock, so that setting the wall clock neither opens a gate nor shuts one. Repeats of what
 //! was heard already may use at most half of the rate, so that who replays an old webhook cannot keep other users waiting.
 //! A 401 has two meanings that only its message tells apart, so a key counts as refused only when the calls about two
 //! different users say so (`provider-capa.md` 0.4).
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::client::Error;
 use crate::bucket::{Bucket, Rate};
-use crate::clock::Timestamp;
+use crate::clock::Steady;
 use crate::kyc::looks::Lane;
 
 /// So many failures in a row close the gate.
@@ -29,7 +30,7 @@ pub struct Gate {
     failures: u32,
     /// Whose call was answered with a refusal of the key last, while no call succeeded since.
     refused: Option<String>,
-    closed_until: Option<Timestamp>,
+    closed_until: Option<Steady>,
 }
 
 impl Gate {
@@ -51,7 +52,7 @@ impl Gate {
     }
 
     /// How many calls of that lane may be made now, at most `wanted`. They have to be taken before they are made.
-    pub fn free(&mut self, lane: Lane, now: Timestamp, wanted: usize) -> usize {
+    pub fn free(&mut self, lane: Lane, now: Steady, wanted: usize) -> usize {
         if self.closed(now).is_some() {
             return 0;
         }
@@ -70,7 +71,7 @@ impl Gate {
     }
 
     /// Takes that many calls of the lane, no more than are free.
-    pub fn take(&mut self, lane: Lane, calls: usize, now: Timestamp) {
+    pub fn take(&mut self, lane: Lane, calls: usize, now: Steady) {
         let taken = i64::try_from(calls).unwrap_or(i64::MAX);
         self.all.take(taken);
         if lane == Lane::Repeat {
@@ -84,7 +85,7 @@ impl Gate {
 
     /// Takes one call for somebody who waits, though others have used up what is free: those that come later make up for it.
     /// No more than a second's worth is lent.
-    pub fn lend(&mut self, now: Timestamp) -> bool {
+    pub fn lend(&mut self, now: Steady) -> bool {
         if self.closed(now).is_some() {
             return false;
         }
@@ -97,14 +98,14 @@ impl Gate {
     }
 
     /// For how long no call makes sense, if so.
-    pub fn closed(&self, now: Timestamp) -> Option<Duration> {
+    pub fn closed(&self, now: Steady) -> Option<Duration> {
         self.closed_until
             .map(|until| until.since(now))
             .filter(|left| !left.is_zero())
     }
 
     /// Learns from an answer; `whom` tells calls about different users apart.
-    pub fn learn(&mut self, answer: Result<(), &Error>, whom: &str, now: Timestamp) {
+    pub fn learn(&mut self, answer: Result<(), &Error>, whom: &str, now: Steady) {
         match answer {
             Ok(()) | Err(Error::UserNotFound | Error::Rejected { .. }) => {
                 self.failures = 0;
@@ -137,7 +138,7 @@ impl Gate {
         }
     }
 
-    fn close(&mut self, now: Timestamp, wait: Duration) {
+    fn close(&mut self, now: Steady, wait: Duration) {
         self.closed_until = Some(now.plus(wait));
     }
 }
@@ -147,10 +148,11 @@ mod tests {
     use reqwest::StatusCode;
 
     use super::*;
+    use crate::clock::{Clock, Timestamp};
 
-    const START: Timestamp = Timestamp(1_800_000_000_000_000);
+    const START: Steady = Steady(Duration::from_secs(1_000));
 
-    fn after(seconds: u64) -> Timestamp {
+    fn after(seconds: u64) -> Steady {
         START.plus(Duration::from_secs(seconds))
     }
 
@@ -229,6 +231,19 @@ mod tests {
         gate.learn(Ok(()), "other", after(61));
         gate.learn(Err(&refused), "other", after(61));
         assert_eq!(gate.closed(after(61)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_neither_opens_the_gate_nor_shuts_it() {
+        let clock = Clock::driven(Timestamp(1_800_000_000_000_000));
+        let mut gate = Gate::new(5);
+        gate.learn(Err(&Error::RateLimited(Some(60))), "u1", clock.steady());
+        clock.set_ahead(Duration::from_secs(3_600));
+        assert_eq!(gate.closed(clock.steady()), Some(Duration::from_secs(60)));
+        clock.set_back(Duration::from_secs(7_200));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(gate.closed(clock.steady()), None);
+        assert_eq!(gate.free(Lane::News, clock.steady(), 9), 1);
     }
 
     #[test]

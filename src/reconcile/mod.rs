@@ -164,7 +164,7 @@ pub(crate) async fn step(app: &App, now: Timestamp) -> Result<usize, db::Error> 
 async fn step_of(app: &App, place: usize, now: Timestamp) -> Result<usize, db::Error> {
     let mut claims: Vec<Flight<'_>> = Vec::new();
     for lane in Lane::ALL {
-        let free = free(app, place, lane, now, AT_ONCE - claims.len());
+        let free = free(app, place, lane, AT_ONCE - claims.len());
         let due = due(app, place, lane, now, free).await?;
         // Whoever is being looked at already is left out.
         let claimed = due
@@ -175,15 +175,15 @@ async fn step_of(app: &App, place: usize, now: Timestamp) -> Result<usize, db::E
         app.lookout
             .account(place)
             .gate
-            .take(lane, claims.len() - before, now);
+            .take(lane, claims.len() - before, app.clock.steady());
     }
     catch_up::read_ledger(app, place, now).await?;
-    let free = free(app, place, Lane::Sweep, now, AT_ONCE - claims.len());
+    let free = free(app, place, Lane::Sweep, AT_ONCE - claims.len());
     let further = catch_up::next(app, place, free).await?;
     app.lookout
         .account(place)
         .gate
-        .take(Lane::Sweep, further.len(), now);
+        .take(Lane::Sweep, further.len(), app.clock.steady());
     claims.extend(
         further
             .iter()
@@ -202,7 +202,8 @@ async fn step_of(app: &App, place: usize, now: Timestamp) -> Result<usize, db::E
     Ok(claims.len())
 }
 
-fn free(app: &App, place: usize, lane: Lane, now: Timestamp, wanted: usize) -> usize {
+fn free(app: &App, place: usize, lane: Lane, wanted: usize) -> usize {
+    let now = app.clock.steady();
     app.lookout.account(place).gate.free(lane, now, wanted)
 }
 
@@ -252,7 +253,7 @@ pub async fn now(app: &App, place: usize, user: &User, since: Timestamp) -> Resu
                 continue;
             }
         };
-        admit(app, place, now)?;
+        admit(app, place)?;
         let key = user.id.clone();
         let begun = app.db.write(move |conn| begin(conn, &[key], now)).await?;
         for look in begun {
@@ -264,11 +265,12 @@ pub async fn now(app: &App, place: usize, user: &User, since: Timestamp) -> Resu
 
 /// For how long it makes no sense to ask the provider about the users of the partner at that place, if so.
 pub fn closed(app: &App, place: usize) -> Option<Duration> {
-    app.lookout.account(place).gate.closed(app.clock.now())
+    app.lookout.account(place).gate.closed(app.clock.steady())
 }
 
 /// Somebody who waits is let through as long as the rate allows, and told when to come again where it does not.
-fn admit(app: &App, place: usize, now: Timestamp) -> Result<(), Error> {
+fn admit(app: &App, place: usize) -> Result<(), Error> {
+    let now = app.clock.steady();
     let mut account = app.lookout.account(place);
     if let Some(wait) = account.gate.closed(now) {
         return Err(Error::provider_closed(wait));
@@ -299,7 +301,7 @@ async fn finish(
     app.lookout
         .account(place)
         .gate
-        .learn(done.as_ref().copied(), &look.key, now);
+        .learn(done.as_ref().copied(), &look.key, app.clock.steady());
     if let Err(error) = &done {
         log::debug!(user_key = look.key, reason:% = error; "A look was not answered.");
     }

@@ -18,7 +18,7 @@ use super::caps;
 use super::connection::Connection;
 use crate::app::App;
 use crate::capa::signature::{self, Refusal};
-use crate::clock::Timestamp;
+use crate::clock::Steady;
 use crate::config::Partner;
 use crate::error::{Code, CodeOnly, Error};
 use crate::ingest::Signed;
@@ -101,7 +101,7 @@ fn caller(request: &HttpRequest) -> Result<Caller, Error> {
     let app = app(request)?;
     let key = only(request.headers(), &PARTNER_KEY);
     let advice = "Send one of your API keys in the header partner-api-key.";
-    let place = owner(request, &app.partner_keys, key, app.clock.now(), advice)?;
+    let place = owner(request, &app.partner_keys, key, app.clock.steady(), advice)?;
     Ok(Caller { app, place })
 }
 
@@ -142,7 +142,7 @@ fn admin(request: &HttpRequest) -> Result<Admin, Error> {
     let app = app(request)?;
     let key = only(request.headers(), &AUTHORIZATION).and_then(bearer);
     let advice = "Send an admin key as Authorization: Bearer.";
-    let place = owner(request, &app.admin_keys, key, app.clock.now(), advice)?;
+    let place = owner(request, &app.admin_keys, key, app.clock.steady(), advice)?;
     Ok(Admin { app, place })
 }
 
@@ -171,7 +171,7 @@ fn owner(
     request: &HttpRequest,
     keys: &Keys,
     key: Option<&str>,
-    now: Timestamp,
+    now: Steady,
     advice: &str,
 ) -> Result<usize, Error> {
     let (place, standing) = key

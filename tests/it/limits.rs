@@ -73,6 +73,17 @@ async fn it_fills_again_with_the_time_and_not_beyond_the_burst() {
 }
 
 #[actix_web::test]
+async fn a_clock_that_is_set_brings_no_request_and_delays_none() {
+    let app = service().await;
+    exhaust(&app, ACME).await;
+    app.clock.set_ahead(Duration::from_secs(3600));
+    assert_eq!(app.get(ACME, LIST).await.status, 429);
+    app.clock.set_back(Duration::from_secs(7200));
+    app.clock.advance(Duration::from_millis(500));
+    assert_eq!(app.get(ACME, LIST).await.status, 200);
+}
+
+#[actix_web::test]
 async fn who_waits_as_long_as_told_is_let_in() {
     let slow = [
         ("KYC__LIMITS__REQUESTS_PER_SECOND", "1"),

@@ -143,6 +143,19 @@ async fn who_does_nothing_for_a_quarter_of_an_hour_is_signed_out_whatever_the_pa
 }
 
 #[actix_web::test]
+async fn a_clock_that_is_set_neither_signs_an_admin_out_nor_keeps_one_signed_in() {
+    let app = TestApp::new().await;
+    let visit = Visit::of(&app).await;
+    app.clock.set_ahead(minutes(24 * 60));
+    assert_eq!(visit.get("/admin/users").await.status, 200);
+    app.clock.set_back(minutes(48 * 60));
+    app.clock.advance(minutes(14));
+    assert_eq!(visit.get("/admin/users").await.status, 200);
+    app.clock.advance(minutes(15));
+    assert_eq!(visit.get("/admin/users").await.status, 303);
+}
+
+#[actix_web::test]
 async fn nobody_is_signed_in_for_more_than_eight_hours() {
     let app = TestApp::new().await;
     let visit = Visit::of(&app).await;

@@ -122,7 +122,7 @@ impl<S: Future<Output = ()> + Unpin> Stream<S> {
             () = &mut self.stopping => return None,
         };
         let app = &self.watch.app;
-        app.sessions.seen(&self.token, app.clock.now())?;
+        app.sessions.seen(&self.token, app.clock.steady())?;
         self.silences = if ready { 0 } else { self.silences + 1 };
         let old = self.silences > 0 && self.silences.is_multiple_of(OLD);
         Some(if ready || old { CHANGED } else { b":\n\n" })

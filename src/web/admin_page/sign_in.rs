@@ -79,7 +79,7 @@ pub async fn sign_in(
     OwnForm(form): OwnForm,
 ) -> Result<HttpResponse, Error> {
     let to = safe(form.field("to"));
-    let now = app.clock.now();
+    let now = app.clock.steady();
     // People copy a key with what stands around it.
     let key = form.field("key").map(str::trim).unwrap_or_default();
     let Some((admin, standing)) = app.admin_keys.request(key, now) else {

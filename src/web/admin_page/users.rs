@@ -253,7 +253,7 @@ impl Export {
         if self
             .app
             .sessions
-            .seen(&self.token, self.app.clock.now())
+            .seen(&self.token, self.app.clock.steady())
             .is_none()
         {
             self.ended = true;

@@ -71,7 +71,7 @@ impl FromRequest for Visitor {
 fn visitor(request: &HttpRequest) -> Result<Visitor, Barred> {
     let app = app(request)?;
     let token = token(request, &app).unwrap_or_default();
-    let now = app.clock.now();
+    let now = app.clock.steady();
     let by_itself = request.headers().contains_key(LIVE)
         || request.match_pattern().as_deref() == Some(live::ALL);
     let session = match by_itself {
