@@ -1,13 +1,14 @@
 //! How often something may be done: a bucket that time fills and each call takes from.
 //!
-//! Time is a parameter, by the steady clock, so that setting the wall clock brings no call and delays none. It counts in millionths of a call, which are what a rate of one call a second brings in a
-//! microsecond, so that a whole rate is kept exactly.
+//! Time is a parameter, by the steady clock, so that setting the wall clock brings no call and delays none. It counts in hundred-millionths of a call: a hundredth of one call a second brings one of them in a microsecond. So
+//! whole rates and hundredths of them are kept exactly.
 
 use std::time::Duration;
 
 use crate::clock::Steady;
 
-const CALL: i64 = 1_000_000;
+const CALL: i64 = 100_000_000;
+const THOUSANDTH: i64 = CALL / 1_000;
 
 /// So many calls a second, and so many at once.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +26,21 @@ impl Rate {
         }
     }
 
-    /// Half as often; one call at once is always possible.
-    pub fn half(self) -> Rate {
+    /// So many thousandths of a call a second, and as many calls at once as a second brings.
+    pub fn of_thousandths(per_second: i64) -> Rate {
+        let per_second = per_second.saturating_mul(THOUSANDTH);
         Rate {
-            per_second: self.per_second / 2,
-            at_once: (self.at_once / 2).max(CALL),
+            per_second,
+            at_once: per_second,
+        }
+    }
+
+    /// So many hundredths of it. What half a second brings may be used at once, and one call more.
+    fn share(self, hundredths: i64) -> Rate {
+        let per_second = self.per_second / 100 * hundredths;
+        Rate {
+            per_second,
+            at_once: per_second / 2 + CALL,
         }
     }
 
@@ -100,8 +111,72 @@ impl Bucket {
     }
 }
 
+/// One rate for several claimants, each of which has a share that the others cannot use up.
+///
+/// There is a bucket for all calls, and one for each claimant that fills at its share. A claimant may always use its own
+/// bucket, and of the rest what is not reserved for the others. So the share of a claimant that wants nothing is not lost,
+/// and a claimant alone gets the whole rate, if it asks twice a second at the least.
+#[derive(Debug)]
+pub struct Shared<const N: usize> {
+    all: Bucket,
+    own: [Bucket; N],
+    /// The shares of the claimants, 100 together.
+    hundredths: [i64; N],
+}
+
+impl<const N: usize> Shared<N> {
+    /// All buckets full, with these shares in hundredths.
+    pub const fn new(hundredths: [i64; N]) -> Shared<N> {
+        Shared {
+            all: Bucket::FULL,
+            own: [Bucket::FULL; N],
+            hundredths,
+        }
+    }
+
+    /// How many calls that claimant may make now.
+    pub fn free(&mut self, claimant: usize, now: Steady, rate: Rate) -> i64 {
+        self.fill(now, rate);
+        let own = self.own[claimant].level;
+        (own.saturating_add(self.unreserved()) / CALL).max(0)
+    }
+
+    /// Takes so many calls for that claimant, its own first. More than are free are its debt and nobody else's.
+    pub fn take(&mut self, claimant: usize, calls: i64, now: Steady, rate: Rate) {
+        self.fill(now, rate);
+        let taken = calls.saturating_mul(CALL);
+        let unreserved = self.unreserved();
+        self.all.level = self.all.level.saturating_sub(taken);
+        let own = &mut self.own[claimant].level;
+        let reserved = taken.min((*own).max(0));
+        *own = own.saturating_sub(reserved.max(taken.saturating_sub(unreserved)));
+    }
+
+    fn fill(&mut self, now: Steady, rate: Rate) {
+        let mut reserved = 0_i64;
+        for (own, hundredths) in self.own.iter_mut().zip(self.hundredths) {
+            let share = rate.share(hundredths);
+            own.fill(now, share);
+            reserved = reserved.saturating_add(share.at_once);
+        }
+        let whole = Rate {
+            at_once: reserved.saturating_add(rate.per_second / 2),
+            ..rate
+        };
+        self.all.fill(now, whole);
+    }
+
+    /// What all hold beyond what is reserved; never below zero.
+    fn unreserved(&self) -> i64 {
+        let reserved = self.own.iter().map(|own| own.level);
+        self.all.level - reserved.sum::<i64>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::clock::{Clock, Timestamp};
 
@@ -177,13 +252,115 @@ mod tests {
         assert_eq!(bucket.calls(), 3);
     }
 
+    /// Answers how many calls each claimant made within 1,000 seconds, asking every so many milliseconds. Those of `steady`
+    /// take all they get each time; the others as many as `wants` says, one time after the other.
+    fn calls_made(
+        shares: [i64; 3],
+        per_second: u32,
+        every: u64,
+        steady: [bool; 3],
+        wants: &[i64],
+    ) -> [i64; 3] {
+        let (rate, mut shared) = (Rate::new(per_second, per_second), Shared::new(shares));
+        let (mut made, mut wants) = ([0; 3], wants.iter().cycle());
+        for (turn, millis) in (0..1_000_000)
+            .step_by(every.try_into().unwrap())
+            .enumerate()
+        {
+            for offset in 0..3 {
+                let claimant = (turn + offset) % 3;
+                let free = shared.free(claimant, after(millis), rate);
+                let calls = match steady[claimant] {
+                    true => free,
+                    false => free.min(wants.next().copied().unwrap_or(0)),
+                };
+                shared.take(claimant, calls, after(millis), rate);
+                assert!(shared.unreserved() >= 0);
+                made[claimant] += calls;
+            }
+        }
+        made
+    }
+
+    fn shares() -> impl Strategy<Value = [i64; 3]> {
+        (1..98i64, 1..98i64)
+            .prop_filter("more than all", |(one, two)| one + two < 100)
+            .prop_map(|(one, two)| [one, two, 100 - one - two])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whoever_always_wants_gets_its_share_whatever_others_do(
+            shares in shares(),
+            per_second in 1..60u32,
+            every in 20..=500u64,
+            steady in any::<[bool; 3]>(),
+            wants in proptest::collection::vec(0..60i64, 1..20),
+        ) {
+            let made = calls_made(shares, per_second, every, steady, &wants);
+            let rate = i64::from(per_second);
+            for claimant in (0..3).filter(|claimant| steady[*claimant]) {
+                // The last time to ask is up to half a second before the end.
+                let share = shares[claimant] * rate * 995 / 100_000 * 100;
+                prop_assert!(made[claimant] >= share - 1, "{made:?} {claimant}");
+            }
+            prop_assert!(made.iter().sum::<i64>() <= rate * 1_000 + rate + 3);
+        }
+
+        #[test]
+        fn nothing_is_lost_while_others_want_nothing(
+            shares in shares(),
+            per_second in 1..60u32,
+            every in 20..=500u64,
+            alone in 0..3usize,
+        ) {
+            let mut steady = [false; 3];
+            steady[alone] = true;
+            let made = calls_made(shares, per_second, every, steady, &[0]);
+            let least = i64::from(per_second) * 9_995 / 10 - 1;
+            prop_assert!(made[alone] >= least, "{made:?}");
+        }
+    }
+
     #[test]
-    fn half_of_a_rate_still_lets_one_through() {
-        let rate = Rate::new(1, 1).half();
-        let mut bucket = Bucket::FULL;
-        bucket.fill(START, rate);
-        assert_eq!(bucket.calls(), 1);
-        bucket.take(1);
-        assert_eq!(bucket.until_one(rate), Duration::from_secs(2));
+    fn calls_beyond_what_is_free_are_the_debt_of_who_took_them() {
+        let (rate, mut shared) = (Rate::new(10, 10), Shared::new([50, 50]));
+        // Reserved for each are one call and half a second of its share; half a second of the rate is free for both.
+        assert_eq!(
+            (shared.free(0, START, rate), shared.free(1, START, rate)),
+            (8, 8)
+        );
+        // Its own call is used first, which takes nothing from the other.
+        shared.take(0, 1, START, rate);
+        assert_eq!(shared.free(1, START, rate), 8);
+        shared.take(0, 17, START, rate);
+        assert_eq!(
+            (shared.free(0, START, rate), shared.free(1, START, rate)),
+            (0, 3)
+        );
+        shared.take(1, 3, START, rate);
+        // After a second the debt is not made up for, and the other one has its share and half a second's worth besides.
+        let free = [0, 1].map(|claimant| shared.free(claimant, after(1_000), rate));
+        assert_eq!(free, [0, 5]);
+        let free = [0, 1].map(|claimant| shared.free(claimant, after(3_000), rate));
+        assert_eq!(free, [8, 8]);
+    }
+
+    #[test]
+    fn a_rate_that_changes_keeps_what_is_reserved() {
+        let (fast, slow) = (Rate::new(100, 100), Rate::of_thousandths(1_500));
+        let mut shared = Shared::new([90, 10]);
+        let all = shared.free(0, START, fast);
+        shared.take(0, all, START, fast);
+        // Of the six that were reserved no more is kept than may be used at once.
+        assert_eq!(shared.free(1, START, slow), 3);
+        assert_eq!(shared.free(0, START, slow), 2);
+        shared.take(0, 2, START, slow);
+        assert_eq!(shared.free(0, START, slow), 0);
+        assert_eq!(shared.free(1, START, slow), 1);
+        assert_eq!(shared.free(0, after(10_000), slow), 2);
+        assert_eq!(shared.free(1, after(10_000), slow), 1);
     }
 }
