@@ -48,6 +48,7 @@ mod sessions;
 mod slow;
 mod start;
 mod tenancy;
+mod upgrade;
 mod users;
 mod verification;
 mod waiting;

@@ -134,9 +134,26 @@ impl TestApp {
     /// With these limits and settings.
     pub async fn with_limits(limits: Limits, settings: &[(&str, &str)]) -> TestApp {
         let folder = tempfile::tempdir().unwrap();
+        let began = "2026-11-23T19:20:00.123456Z".parse().unwrap();
+        TestApp::begin(folder, began, limits, settings).await
+    }
+
+    /// On a copy of this database, with the default settings and the clock at `now`.
+    pub async fn on(database: &Path, now: Timestamp) -> TestApp {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(database, folder.path().join("kyc.db")).unwrap();
+        TestApp::begin(folder, now, Limits::default(), &[]).await
+    }
+
+    async fn begin(
+        folder: TempDir,
+        now: Timestamp,
+        limits: Limits,
+        settings: &[(&str, &str)],
+    ) -> TestApp {
         let capa = MockServer::start().await;
         let config = config(&folder, &capa.uri(), settings);
-        let clock = Clock::driven("2026-11-23T19:20:00.123456Z".parse::<Timestamp>().unwrap());
+        let clock = Clock::driven(now);
         let (app, url, server) = serve(config, clock.clone(), limits);
         let truth = Truth::default();
         truth.mount(&capa).await;
