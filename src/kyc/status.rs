@@ -68,12 +68,15 @@ impl Status {
     /// What the provider's `verificationResult` says the status is; `Ok(None)` while there is no verdict.
     ///
     /// The field is documented nowhere. It mirrors its vendor's words, and one old sample shows another vocabulary, so
-    /// both are taken (`aiprise: docs/verification-result-1`).
+    /// both are taken (`aiprise: docs/verification-result-1`), without regard to case and surrounding space.
     ///
     /// # Errors
-    /// [`UnknownWord`]: it says something that we do not know and must not guess.
+    /// [`UnknownWord`]: it says something that we do not know and must not guess, or holds a control character.
     pub fn from_result(word: &str) -> Result<Option<Status>, UnknownWord> {
-        match word {
+        if word.contains(char::is_control) {
+            return Err(UnknownWord);
+        }
+        match word.trim().to_ascii_uppercase().as_str() {
             "APPROVED" | "VERIFIED" => Ok(Some(Status::Verified)),
             "DECLINED" | "REJECTED" => Ok(Some(Status::Rejected)),
             "REVIEW" | "REVIEW_NEEDED" => Ok(Some(Status::InReview)),
@@ -174,8 +177,43 @@ mod tests {
                 assert_eq!(Status::from_result(word), Ok(status), "{word:?}");
             }
         }
-        for unknown in ["approved", "PASSED", "VERIFIED ", "CLEAN", "COMPLETED"] {
-            assert_eq!(Status::from_result(unknown), Err(UnknownWord));
+        for unknown in [
+            "PASSED",
+            "VERIFIED.",
+            "CLEAN",
+            "COMPLETED",
+            "?",
+            "ＶＥＲＩＦＩＥＤ",
+        ] {
+            assert_eq!(Status::from_result(unknown), Err(UnknownWord), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_result_counts_without_regard_to_case_and_surrounding_space_but_not_with_a_control_character()
+     {
+        for (word, status) in [
+            ("approved", Some(Status::Verified)),
+            (" Verified\u{a0}", Some(Status::Verified)),
+            ("Declined ", Some(Status::Rejected)),
+            ("review_Needed", Some(Status::InReview)),
+            ("unknown", None),
+            ("  ", None),
+        ] {
+            assert_eq!(Status::from_result(word), Ok(status), "{word:?}");
+        }
+        for unknown in [
+            "APPR\0OVED",
+            "APPROVED\0",
+            "\u{7}",
+            "APPROVED\n",
+            "VERI FIED",
+        ] {
+            assert_eq!(
+                Status::from_result(unknown),
+                Err(UnknownWord),
+                "{unknown:?}"
+            );
         }
     }
 
