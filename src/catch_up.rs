@@ -281,7 +281,10 @@ fn learn<T>(app: &App, place: usize, answer: Result<T, capa::client::Error>) -> 
     app.lookout.account(place).gate.learn(learnt, NAME, now);
     answer.map_err(|error| match error {
         Capa::Unavailable { .. } | Capa::RateLimited(_) | Capa::Unauthorized(_) => Again::Later,
-        Capa::Rejected { .. } | Capa::UserNotFound | Capa::InvalidResponse(_) => Again::Never,
+        Capa::Rejected { .. }
+        | Capa::UserNotFound
+        | Capa::InvalidResponse(_)
+        | Capa::Unusable(_) => Again::Never,
     })
 }
 

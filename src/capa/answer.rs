@@ -4,6 +4,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use super::client::{Error, RetryAfter, unavailable};
+use super::object;
 
 /// No answer of the provider is read further than this many bytes.
 const CAP: usize = 1024 * 1024;
@@ -32,6 +33,11 @@ impl Answer {
             answer.body.extend_from_slice(&chunk);
         }
         Ok(answer)
+    }
+
+    /// Whether its body is a JSON object, as all bodies of the provider's own are. A gateway's page is none.
+    pub(super) fn is_object(&self) -> bool {
+        object::read(&self.body, &[]).is_some()
     }
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::Answer;
+use super::details::Unusable;
 use super::meter::{Call, Meter};
 use crate::config;
 use crate::kyc::link_request::{LinkCall, LinkRequest, PersonalInfo};
@@ -27,6 +28,8 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const LINK_LENGTH_CAP: usize = 4096;
 /// The only reason seen: a small image without any CA certificates.
 const NO_TLS: &str = "cannot verify the provider's TLS certificate: install the CA certificates of the system (Debian, Ubuntu, Alpine: the package ca-certificates), or name a file of them in SSL_CERT_FILE";
+/// The provider's sentences are passed on up to this many characters.
+const MESSAGE_CAP: usize = 2000;
 
 /// A connection pool to the provider; partners differ only in the key they send.
 #[derive(Clone)]
@@ -46,7 +49,8 @@ pub enum Error {
         status: u16,
         /// Its error code, if it gave one of the usual form.
         code: Option<String>,
-        /// Its message, cut short and free of control characters; may speak of the user, so it is for the partner only.
+        /// Its message, or all of them, cut short and free of control characters; may speak of the user, so it is for the
+        /// partner only.
         message: Option<String>,
     },
     /// It knows no such user, or the user is another partner's.
@@ -69,6 +73,9 @@ pub enum Error {
     /// Its answer makes no sense.
     #[error("the provider's answer is unusable: {0}")]
     InvalidResponse(String),
+    /// Its answer about one user's verification cannot be used.
+    #[error("the provider's answer is unusable: {0}")]
+    Unusable(Unusable),
 }
 
 impl Error {
@@ -90,7 +97,7 @@ impl Error {
             Error::Unauthorized(_) => 2,
             Error::RateLimited(_) => 3,
             Error::Unavailable { .. } => 4,
-            Error::InvalidResponse(_) => 5,
+            Error::InvalidResponse(_) | Error::Unusable(_) => 5,
         };
         Error::WORDS[place]
     }
@@ -310,21 +317,27 @@ pub(super) fn unavailable(error: reqwest::Error) -> Error {
     }
 }
 
-/// A 401 has two meanings that only the message tells apart: a bad key, and a user of somebody else
-/// (`reference/userpartnercontrollerv2_createverificationlink`, "user ownership errors").
+/// What an answer other than a success means.
+///
+/// A 401 has two meanings that only the message tells apart: a bad key, and a user of another partner
+/// (`reference/userpartnercontrollerv2_createverificationlink`, "user ownership errors"). A 404 without a JSON object comes
+/// from a gateway or a wrong path, and says nothing about a user.
 pub(super) fn refusal(answer: &Answer, key: &SecretString) -> Error {
     let (status, retry_after, body) = (answer.status, answer.retry_after, &answer.body);
     match status.as_u16() {
         status @ (400 | 409 | 422) => Error::Rejected {
             status,
             code: error_code(body),
-            message: error_message(body).filter(|message| !message.contains(key.expose_secret())),
+            message: error_message(body)
+                .filter(|message| !message.contains(key.expose_secret()))
+                .map(|message| message.chars().take(MESSAGE_CAP).collect()),
         },
         401 if error_message(body).is_some_and(|message| message.contains("not associated")) => {
             Error::UserNotFound
         }
         401 | 403 => Error::Unauthorized(status),
-        404 => Error::UserNotFound,
+        404 if answer.is_object() => Error::UserNotFound,
+        404 => Error::InvalidResponse("its 404 has no JSON object".to_owned()),
         429 => Error::RateLimited(retry_after),
         500..=599 => Error::Unavailable {
             reason: format!("it answered {}", status.as_u16()),
@@ -348,17 +361,22 @@ fn error_code(answer: &[u8]) -> Option<String> {
     (code.len() <= 64 && code.bytes().all(usual)).then(|| code.to_owned())
 }
 
+/// The provider's own sentence, or all of them: its validator gives a list
+/// (`{"statusCode":400,"message":["…","…"]}`). They are joined, and hold no control characters.
 fn error_message(answer: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(answer).ok()?;
     let places = [body.pointer("/error/message"), body.get("message")];
-    let message = places.into_iter().flatten().find_map(Value::as_str)?;
-    Some(
-        message
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(300)
-            .collect(),
-    )
+    places.into_iter().flatten().find_map(sentences)
+}
+
+fn sentences(value: &Value) -> Option<String> {
+    let said = match value {
+        Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let clean = |text: &str| -> String { text.chars().filter(|c| !c.is_control()).collect() };
+    let said: Vec<String> = said.iter().filter_map(Value::as_str).map(clean).collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 #[cfg(test)]
@@ -437,7 +455,11 @@ mod tests {
         assert!(matches!(judge(401, foreign), Error::UserNotFound));
         assert!(matches!(judge(401, "<html>"), Error::Unauthorized(_)));
         assert!(matches!(judge(403, ""), Error::Unauthorized(_)));
-        assert!(matches!(judge(404, ""), Error::UserNotFound));
+        assert!(matches!(judge(404, "{}"), Error::UserNotFound));
+        for page in ["", "<html>", "[]", "null", "{} <html>"] {
+            let judged = judge(404, page);
+            assert!(matches!(judged, Error::InvalidResponse(_)), "{page}");
+        }
         assert!(matches!(judge(429, ""), Error::RateLimited(Some(9))));
         assert!(matches!(
             judge(503, "{}"),
@@ -503,6 +525,35 @@ mod tests {
         );
         assert_eq!(judge("<html>"), (None, None));
         let (_, message) = judge(&format!(r#"{{"message":"{}"}}"#, "x".repeat(5_000)));
-        assert_eq!(message.unwrap().len(), 300);
+        assert_eq!(message.unwrap().len(), MESSAGE_CAP);
+    }
+
+    #[test]
+    fn all_messages_of_a_validation_error_are_found_cleaned_and_cut() {
+        let key = SecretString::from("the-partners-key");
+        let judge = |body: &str| match refusal(&answer(400, body), &key) {
+            Error::Rejected { code, message, .. } => (code, message),
+            other => panic!("{other}"),
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            judge(
+                r#"{"statusCode":400,"message":["country must\n be a text",7,"userId is missing"],"error":"Bad Request"}"#
+            ),
+            (None, some("country must be a text; userId is missing"))
+        );
+        assert_eq!(
+            judge(r#"{"error":{"code":"A_B","message":["one","two"]}}"#),
+            (some("A_B"), some("one; two"))
+        );
+        for none in [r#"{"message":[]}"#, r#"{"message":[7,{}]}"#] {
+            assert_eq!(judge(none), (None, None), "{none}");
+        }
+        // Also where the key would be cut in two.
+        let long = "x".repeat(MESSAGE_CAP - 5);
+        let told = format!(r#"{{"message":["{long}","the-partners-key"]}}"#);
+        assert_eq!(judge(&told), (None, None));
+        let long = format!(r#"{{"message":["{}","y"]}}"#, "x".repeat(5_000));
+        assert_eq!(judge(&long).1.unwrap().len(), MESSAGE_CAP);
     }
 }

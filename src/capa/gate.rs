@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::client::Error;
+use super::details::Unusable;
 use crate::bucket::{Rate, Shared};
 use crate::clock::Steady;
 use crate::kyc::looks::Lane;
@@ -160,7 +161,12 @@ impl Gate {
     /// Learns from an answer; `whom` tells calls about different users apart.
     pub fn learn(&mut self, answer: Result<(), &Error>, whom: &str, now: Steady) {
         match answer {
-            Ok(()) | Err(Error::UserNotFound | Error::Rejected { .. }) => {
+            // Nonsense about one user says nothing about the others, nor whether a gateway stands in between.
+            Err(
+                Error::InvalidResponse(_) | Error::Unusable(Unusable::Status | Unusable::NoJson),
+            ) => {}
+            // The other kinds of unusable answers can only come from the provider itself.
+            Ok(()) | Err(Error::UserNotFound | Error::Rejected { .. } | Error::Unusable(_)) => {
                 self.failures = 0;
                 self.refused = None;
                 self.closed_until = None;
@@ -187,8 +193,6 @@ impl Gate {
                     self.close(now, CLOSED_FOR);
                 }
             }
-            // Nonsense about one user says nothing about the others.
-            Err(Error::InvalidResponse(_)) => {}
         }
     }
 
@@ -230,7 +234,7 @@ impl Gate {
 ///
 /// Half of them are reserved by share, at least one call for each lane. So calls of one lane that are answered slowly leave
 /// room for the others.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct InFlight {
     at_once: usize,
     calls: [usize; Lane::ALL.len()],
@@ -501,6 +505,24 @@ mod tests {
         gate.learn(Ok(()), "other", after(61));
         gate.learn(Err(&refused), "other", after(61));
         assert_eq!(gate.closed(after(61)), None);
+    }
+
+    #[test]
+    fn an_unusable_answer_shows_that_the_provider_is_there_unless_a_gateway_may_have_given_it() {
+        for (answer, open) in [
+            (Error::Unusable(Unusable::OtherReference), true),
+            (Error::Unusable(Unusable::NoReference), true),
+            (Error::Unusable(Unusable::NoJson), false),
+            (Error::Unusable(Unusable::Status), false),
+            (Error::InvalidResponse(String::new()), false),
+        ] {
+            let mut gate = Gate::new(5);
+            for _ in 0..5 {
+                gate.learn(Err(&down()), "u1", START);
+            }
+            gate.learn(Err(&answer), "u1", START);
+            assert_eq!(gate.closed(START).is_none(), open, "{answer}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod details;
 pub mod gate;
 mod meter;
 pub mod notifications;
+mod object;
 pub mod payload;
 pub mod sandbox;
 pub mod signature;

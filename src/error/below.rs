@@ -59,7 +59,7 @@ impl From<capa::client::Error> for Error {
                 "The user stays pending. Send it again later.",
                 Some(retry_after.unwrap_or(PROVIDER_RETRY)),
             ),
-            Capa::InvalidResponse(_) => (
+            Capa::InvalidResponse(_) | Capa::Unusable(_) => (
                 Code::ProviderInvalidResponse,
                 "The user stays pending. Send it again, and tell us if it goes on.",
                 None,

@@ -17,6 +17,7 @@ use prometheus::{
 };
 
 use crate::app::App;
+use crate::capa::details::Unusable;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::Code;
@@ -38,6 +39,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     errors: IntCounterVec,
+    unusable: IntCounterVec,
     /// Deliveries that were refused for their signature, by the reason.
     pub refused: IntCounterVec,
     /// Requests that no route is known of.
@@ -112,6 +114,15 @@ impl Metrics {
         for code in Code::ALL {
             errors.with_label_values(&[code.as_str()]);
         }
+        let unusable = register_int_counter_vec_with_registry!(
+            "kyc_tracker_provider_unusable_total",
+            "Answers about a user's verification that could not be used, by the reason. They changed nothing.",
+            &["reason"],
+            r
+        )?;
+        for reason in Unusable::ALL {
+            unusable.with_label_values(&[reason.as_str()]);
+        }
         let refused = register_int_counter_vec_with_registry!(
             "kyc_tracker_deliveries_refused_total",
             "Webhooks that were refused for their signature, of all partners and of none, by what was wrong with it.",
@@ -131,6 +142,7 @@ impl Metrics {
             requests,
             seconds,
             errors,
+            unusable,
             refused,
             looks_answered: looks.with_label_values(&["answered"]),
             looks_failed: looks.with_label_values(&["failed"]),
@@ -158,6 +170,11 @@ impl Metrics {
     /// Counts an answer with that code.
     pub fn error(&self, code: Code) {
         self.errors.with_label_values(&[code.as_str()]).inc();
+    }
+
+    /// Counts an answer of the provider that could not be used.
+    pub fn unusable(&self, reason: Unusable) {
+        self.unusable.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Counts a delivery of the partner at that place of the configuration, once it is stored.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use futures_util::future::join;
+use kyc_tracker::capa::details::Unusable;
 use kyc_tracker::capa::signature::sign;
 use reqwest::Method;
 use serde_json::json;
@@ -114,6 +115,25 @@ fn acme(series: &Series, name: &str, more: &str) -> f64 {
     );
     let value = series.get(&key).or_else(|| series.get(&other));
     *value.unwrap_or_else(|| panic!("neither {key} nor {other}: {series:#?}"))
+}
+
+#[actix_web::test]
+async fn unusable_answers_have_a_series_for_each_reason_from_the_start() {
+    let app = TestApp::new().await;
+    let of = |reason: Unusable| {
+        let reason = reason.as_str();
+        format!("kyc_tracker_provider_unusable_total{{reason=\"{reason}\"}}")
+    };
+    let before = scrape(&app).await;
+    for reason in Unusable::ALL {
+        assert_eq!(before[&of(reason)], 0.0);
+    }
+    app.app.metrics.unusable(Unusable::OtherReference);
+    let after = scrape(&app).await;
+    for reason in Unusable::ALL {
+        let count = f64::from(u8::from(reason == Unusable::OtherReference));
+        assert_eq!(after[&of(reason)], count);
+    }
 }
 
 #[actix_web::test]
@@ -293,7 +313,7 @@ async fn calls_to_the_provider_are_counted_by_how_they_ended() {
             r#"provider_calls_total{kind="link",result="rejected"} 1"#,
             r#"provider_calls_total{kind="link",result="unauthorized"} 1"#,
             r#"provider_calls_total{kind="link",result="user_not_found"} 1"#,
-            r#"provider_calls_total{kind="user",result="user_not_found"} 1"#,
+            r#"provider_calls_total{kind="user",result="invalid_response"} 1"#,
         ]
     );
 }

@@ -57,6 +57,13 @@ async fn each_refusal_and_failure_has_its_code_and_leaves_the_user_pending() {
             error("NOT_FOUND_ERROR", "x"),
             (404, "provider_user_not_found"),
         ),
+        (
+            404,
+            "<html>404 Not Found</html>".to_owned(),
+            (502, "provider_invalid_response"),
+        ),
+        (404, String::new(), (502, "provider_invalid_response")),
+        (404, "[]".to_owned(), (502, "provider_invalid_response")),
         (418, String::new(), (502, "provider_invalid_response")),
         (429, String::new(), (503, "provider_rate_limited")),
         (
@@ -120,6 +127,66 @@ async fn the_providers_reason_is_passed_on() {
     let expected =
         json!({"code": "KYC_TEMPLATE_NOT_CONFIGURED_ERROR", "message": "No template for DO"});
     assert_eq!(problem["provider"], expected);
+}
+
+#[actix_web::test]
+async fn all_messages_of_a_validation_error_are_passed_on() {
+    let app = TestApp::new().await;
+    let reason = json!({
+        "statusCode": 400, "error": "Bad Request",
+        "message": ["country must be a text", "personalInfo.taxId\u{1b}[1m is too short"],
+    });
+    app.capa_answers(400, reason.to_string()).await;
+    let answer = ask(&app).await;
+    assert_eq!(answer.problem(), (422, "provider_rejected".to_owned()));
+    let message = "country must be a text; personalInfo.taxId[1m is too short";
+    assert_eq!(answer.json()["provider"], json!({"message": message}));
+}
+
+/// How often calls of that kind ended so.
+async fn calls(app: &TestApp, kind: &str, result: &str) -> f64 {
+    let name = format!("kyc_tracker_provider_calls_total{{kind=\"{kind}\",result=\"{result}\"}} ");
+    let metrics = app.admin("/metrics").await.text;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.unwrap().parse().unwrap()
+}
+
+#[actix_web::test]
+async fn a_404_of_a_gateway_or_an_answer_other_than_200_confirms_nothing() {
+    let data = json!({"data": {
+        "aipriseSummary": {"verificationResult": "APPROVED"}, "clientReferenceId": "u1",
+        "verificationSessionId": "s1",
+    }});
+    let refused = json!({"success": false, "data": data["data"]});
+    let twice = data.to_string().replacen("{", "{\"data\":{},", 1);
+    for answer in [
+        ResponseTemplate::new(404).set_body_string("<html>404 Not Found</html>"),
+        ResponseTemplate::new(404),
+        ResponseTemplate::new(206).set_body_json(&data),
+        ResponseTemplate::new(203).set_body_json(&data),
+        ResponseTemplate::new(200).set_body_json(&refused),
+        ResponseTemplate::new(200).set_body_string(twice),
+        ResponseTemplate::new(200).set_body_json(json!({"data": null})),
+    ] {
+        let app = TestApp::new().await;
+        app.pending("u1").await;
+        app.truth.fails_with(answer);
+        app.deliver("CREATED_KYC", "u1").await;
+        assert_eq!(app.look().await, 1);
+        let user = app.user("u1").await;
+        assert_eq!(
+            (&user["status"], &user["asOf"]),
+            (&json!("submitted"), &Value::Null)
+        );
+        let found = calls(&app, "details", "invalid_response").await;
+        assert_eq!((found, calls(&app, "details", "ok").await), (1.0, 0.0));
+    }
+    // The control: a 404 with the provider's own body says that there is no verification yet.
+    let app = TestApp::new().await;
+    app.pending("u1").await;
+    app.deliver("CREATED_KYC", "u1").await;
+    assert_eq!(app.look().await, 1);
+    assert_eq!(calls(&app, "details", "ok").await, 1.0);
 }
 
 #[actix_web::test]

@@ -292,7 +292,7 @@ pub async fn well() -> TestApp {
 async fn failing(told: &Told, status: u16) -> Answer {
     let app = well().await;
     app.capa.reset().await;
-    let answer = ResponseTemplate::new(status);
+    let answer = ResponseTemplate::new(status).set_body_json(json!({}));
     Mock::given(any())
         .respond_with(answer)
         .mount(&app.capa)
