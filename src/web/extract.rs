@@ -209,6 +209,8 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// The `Idempotency-Key`, if there is one: any visible text of at most 255 characters.
+///
+/// The draft standard writes it as a quoted string, and many clients do not: `"k"` and `k` are one key.
 pub struct IdempotencyKey(pub Option<String>);
 
 impl FromRequest for IdempotencyKey {
@@ -223,12 +225,20 @@ impl FromRequest for IdempotencyKey {
             let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
             (1..=255).contains(&key.len()) && visible
         };
-        let key = only(request.headers(), &IDEMPOTENCY_KEY).filter(visible);
+        let key = only(request.headers(), &IDEMPOTENCY_KEY);
+        let key = key.map(unquoted).filter(visible);
         let detail =
             "Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.";
         let key = key.ok_or_else(|| Error::new(Code::BadRequest, detail));
         ready(key.map(|key| IdempotencyKey(Some(key.to_owned()))))
     }
+}
+
+/// Without one pair of double quotes around it, where it has them.
+fn unquoted(key: &str) -> &str {
+    let bare = key.strip_prefix('"');
+    let bare = bare.and_then(|key| key.strip_suffix('"'));
+    bare.unwrap_or(key)
 }
 
 fn accepts_json(headers: &HeaderMap) -> Result<(), Error> {
