@@ -41,12 +41,13 @@ pub enum Code {
     NotAcceptable,
     RequestTimeout,
     AlreadyVerified,
-    IdempotencyKeyReused,
     ExternalIdTaken,
+    RequestInProgress,
     BodyTooLarge,
     UriTooLong,
     UnsupportedMediaType,
     InvalidRequest,
+    IdempotencyKeyReused,
     ProviderRejected,
     RateLimited,
     HeadersTooLarge,
@@ -61,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 29] = [
+    pub const ALL: [Code; 30] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -75,12 +76,13 @@ impl Code {
         Code::NotAcceptable,
         Code::RequestTimeout,
         Code::AlreadyVerified,
-        Code::IdempotencyKeyReused,
         Code::ExternalIdTaken,
+        Code::RequestInProgress,
         Code::BodyTooLarge,
         Code::UriTooLong,
         Code::UnsupportedMediaType,
         Code::InvalidRequest,
+        Code::IdempotencyKeyReused,
         Code::ProviderRejected,
         Code::RateLimited,
         Code::HeadersTooLarge,
@@ -121,16 +123,12 @@ impl Code {
                 "The request took too long to arrive",
             ),
             Code::AlreadyVerified => (409, "already_verified", "The user is verified already"),
-            Code::IdempotencyKeyReused => (
-                409,
-                "idempotency_key_reused",
-                "The Idempotency-Key belongs to another request",
-            ),
             Code::ExternalIdTaken => (
                 409,
                 "external_id_taken",
                 "The externalUserId belongs to another user",
             ),
+            Code::RequestInProgress => (409, "request_in_progress", "Request still in progress"),
             Code::BodyTooLarge => (413, "body_too_large", "The body is too large"),
             Code::UriTooLong => (414, "uri_too_long", "The path or the query is too long"),
             Code::UnsupportedMediaType => (
@@ -139,6 +137,11 @@ impl Code {
                 "The body must be application/json",
             ),
             Code::InvalidRequest => (422, "invalid_request", "The request has faults"),
+            Code::IdempotencyKeyReused => (
+                422,
+                "idempotency_key_reused",
+                "The Idempotency-Key belongs to another request",
+            ),
             Code::ProviderRejected => (
                 422,
                 "provider_rejected",

@@ -66,10 +66,15 @@ impl StartPages {
 
     /// The address of the start page of the user's current attempt.
     pub fn url(&self, user: &User) -> String {
+        self.url_of(&user.id, user.attempt)
+    }
+
+    /// The same for the attempt of that number of the user in the row with that key.
+    pub fn url_of(&self, user_key: &str, attempt: i64) -> String {
         let mut token = [0; NAMED + SIGNED];
         // A row whose key is none of ours, or whose attempts are beyond counting, has a page that leads nowhere.
-        let key = Uuid::try_parse(&user.id).unwrap_or_default();
-        let attempt = u32::try_from(user.attempt).unwrap_or(0);
+        let key = Uuid::try_parse(user_key).unwrap_or_default();
+        let attempt = u32::try_from(attempt).unwrap_or(0);
         token[..16].copy_from_slice(key.as_bytes());
         token[16..NAMED].copy_from_slice(&attempt.to_be_bytes());
         let signature = self.sign(&token[..NAMED]).finalize().into_bytes();

@@ -1,6 +1,8 @@
 //! The table of kept answers: what requests with an `Idempotency-Key` were answered within the last day.
 
 use diesel::prelude::*;
+use diesel::result::Error::SerializationError;
+use serde::Serialize;
 
 use super::schema::kept_answers;
 use super::{Conn, QueryResult};
@@ -14,7 +16,7 @@ const REMOVED_AT_ONCE: i64 = 32;
 pub struct KeptAnswer {
     /// The MAC of the body that it answers.
     pub body_mac: Vec<u8>,
-    /// The answer, in the form of whoever keeps it.
+    /// The answer as JSON, in the form of the code that keeps it.
     pub answer: String,
 }
 
@@ -33,14 +35,17 @@ pub fn find(
         .optional()
 }
 
-/// Keeps an answer, in the place of one of the same name, and removes some of those that were kept before `since`.
+/// Keeps an answer and the MAC of its body, in the place of one of the same name, and removes some of those that were kept
+/// before `since`.
 pub fn keep(
     conn: &mut Conn,
     (partner, name): (&str, &str),
-    kept: &KeptAnswer,
+    (body_mac, answer): (&[u8], &impl Serialize),
     now: Timestamp,
     since: Timestamp,
 ) -> QueryResult<()> {
+    let answer = serde_json::to_string(answer);
+    let answer = answer.map_err(|error| SerializationError(Box::new(error)))?;
     let old: Vec<(String, String)> = kept_answers::table
         .filter(kept_answers::kept_at.le(since))
         .order(kept_answers::kept_at)
@@ -51,8 +56,8 @@ pub fn keep(
         diesel::delete(kept_answers::table.find((partner, name))).execute(conn)?;
     }
     let row = (
-        kept_answers::body_mac.eq(&kept.body_mac),
-        kept_answers::answer.eq(&kept.answer),
+        kept_answers::body_mac.eq(body_mac),
+        kept_answers::answer.eq(&answer),
         kept_answers::kept_at.eq(now),
     );
     diesel::insert_into(kept_answers::table)
@@ -76,14 +81,10 @@ mod tests {
     #[test]
     fn the_table_holds_what_came_within_the_time_and_little_more() {
         let mut conn = in_memory();
-        let kept = KeptAnswer {
-            body_mac: vec![7],
-            answer: "{}".to_owned(),
-        };
         for at in 0..200 {
             let name = format!("k{at}");
             let (now, since) = (Timestamp(at), Timestamp(at - 50));
-            keep(&mut conn, ("acme", &name), &kept, now, since).unwrap();
+            keep(&mut conn, ("acme", &name), (&[7], &"answer"), now, since).unwrap();
         }
         let rows: i64 = kept_answers::table.count().get_result(&mut conn).unwrap();
         assert_eq!(rows, 50);

@@ -74,6 +74,7 @@ pub struct Db {
     readers: Arc<Reading>,
     news: News,
     start_pages: Secret,
+    idempotency: Secret,
 }
 
 struct Reading {
@@ -180,6 +181,7 @@ impl Db {
     pub fn open(path: &Path, environment: Environment) -> anyhow::Result<Db> {
         let mut conn = file::open(path, environment)?;
         let start_pages = secrets::get(&mut conn, secrets::START_PAGES)?;
+        let idempotency = secrets::get(&mut conn, secrets::IDEMPOTENCY)?;
         let opened = file::Opened::at(path)?;
         let news = News::default();
         let writer = Writer::start(conn, opened.clone(), news.clone(), Meter::new()?);
@@ -194,12 +196,19 @@ impl Db {
             readers,
             news,
             start_pages,
+            idempotency,
         })
     }
 
     /// The secret that signs the tokens of start pages; as long as the file lives it is the same.
     pub fn start_pages_secret(&self) -> &Secret {
         &self.start_pages
+    }
+
+    /// The secret under which bodies of requests with an `Idempotency-Key` are compared; as long as the file lives it is the
+    /// same.
+    pub fn idempotency_secret(&self) -> &Secret {
+        &self.idempotency
     }
 
     /// Runs `query` on the calling thread: for what is looked up by a unique key and so takes microseconds. It sees all that

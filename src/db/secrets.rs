@@ -12,6 +12,9 @@ use crate::random;
 /// The name of the secret that signs the tokens of start pages.
 pub const START_PAGES: &str = "start_pages";
 
+/// The name of the secret under which the bodies of requests with an `Idempotency-Key` are compared.
+pub const IDEMPOTENCY: &str = "idempotency";
+
 /// 256 bits of the system's random source.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub [u8; 32]);

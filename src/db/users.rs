@@ -8,7 +8,6 @@ mod list;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::Sqlite;
-use serde::{Deserialize, Serialize};
 
 use super::kept;
 use super::schema::users;
@@ -20,8 +19,8 @@ use crate::kyc::verification::State;
 
 pub use list::{Attention, Filter, list};
 
-/// One person of one partner. Written out otherwise than in its columns it is without the link.
-#[derive(Clone, Debug, Queryable, Selectable, Serialize, Deserialize)]
+/// One person of one partner.
+#[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = users, check_for_backend(Sqlite))]
 pub struct User {
     /// Our own key of the row; sorts by the time of registration.
@@ -47,7 +46,6 @@ pub struct User {
     /// Grows by one with every change a reader could see.
     pub version: i64,
     /// The provider's session of this attempt; whoever has it can act as the user. Gone once decided.
-    #[serde(skip)]
     pub kyc_link: Option<String>,
     /// When the provider gave that link.
     pub link_created_at: Option<Timestamp>,

@@ -94,6 +94,7 @@ impl Code {
             Code::MalformedJson | Code::BadRequest | Code::InvalidRequest => {
                 (400, "INVALID_USER_INPUT_ERROR")
             }
+            Code::IdempotencyKeyReused => (409, "CONFLICT"),
             Code::ProviderUserNotFound => (404, "NOT_FOUND_ERROR"),
             Code::ProviderRateLimited => (429, "TOO_MANY_REQUESTS"),
             Code::InternalError => (500, "INTERNAL_SERVER_ERROR"),

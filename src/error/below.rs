@@ -29,6 +29,20 @@ impl From<db::Error> for Error {
     }
 }
 
+impl Error {
+    /// What the partner's request was answered before is kept and cannot be read, so that the request must not be answered
+    /// as a new one.
+    pub fn unreadable_answer(partner: &str) -> Error {
+        let detail = "Nothing was changed. Send it again later, or take a new Idempotency-Key for a new request.";
+        let mut answer = Error::new(Code::StoreUnavailable, detail);
+        answer.0.retry_after = Some(STORE_RETRY);
+        answer.0.source = Some(format!(
+            "an answer kept in kept_answers for the partner {partner} cannot be read: check the database with `PRAGMA integrity_check`, and whether a newer release has written to it"
+        ));
+        answer
+    }
+}
+
 impl From<capa::client::Error> for Error {
     fn from(error: capa::client::Error) -> Error {
         use capa::client::Error as Capa;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Code, Error, ProviderSays};
 
 /// A refusal without what the provider wrote: its sentence may repeat what it was sent of a person.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
     code: String,
@@ -32,11 +32,22 @@ impl Error {
     }
 }
 
+impl Refusal {
+    /// Whether its code is one of ours.
+    pub fn is_known(&self) -> bool {
+        self.known().is_some()
+    }
+
+    fn known(&self) -> Option<Code> {
+        let mut codes = Code::ALL.into_iter();
+        codes.find(|code| code.as_str() == self.code)
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
-        let code = Code::ALL.into_iter();
-        let code = code.into_iter().find(|code| code.as_str() == refusal.code);
-        let mut error = Error::new(code.unwrap_or(Code::InternalError), refusal.detail);
+        let code = refusal.known().unwrap_or(Code::InternalError);
+        let mut error = Error::new(code, refusal.detail);
         error.0.provider = refusal.provider_code.map(|code| ProviderSays {
             status: error.0.code.row().0,
             code: Some(code),

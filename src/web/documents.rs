@@ -11,6 +11,7 @@ use crate::db::users::User;
 use crate::error::{Code, Error};
 use crate::kyc::status::{Source, Status};
 use crate::kyc::verification::Outcome;
+use crate::once::{Replay, ToldUser};
 use crate::start_pages::StartPages;
 
 /// A user as everybody is told it. The links are not in it: they stand only in a partner's answers about one user.
@@ -88,6 +89,27 @@ impl From<User> for UserDocument {
     }
 }
 
+impl From<ToldUser> for UserDocument {
+    fn from(user: ToldUser) -> UserDocument {
+        UserDocument {
+            user_id: user.user_id,
+            external_user_id: user.external_user_id,
+            country: user.country,
+            status: user.status.as_str(),
+            is_final: user.is_final,
+            attempt: user.attempt,
+            link_created_at: user.link_created_at,
+            needs_confirmation: user.needs_confirmation,
+            source: user.source.as_str(),
+            version: user.version,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+            decided_at: user.decided_at,
+            as_of: user.as_of,
+        }
+    }
+}
+
 /// A user as its own partner is told it when it asks for that one.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -110,6 +132,16 @@ impl LinkedUserDocument {
         LinkedUserDocument {
             start_url: start_pages.url(&user),
             kyc_link: user.kyc_link.take(),
+            user: user.into(),
+        }
+    }
+
+    /// The document that was answered before.
+    pub fn again(start_pages: &StartPages, replay: Replay) -> LinkedUserDocument {
+        let user = replay.user;
+        LinkedUserDocument {
+            start_url: start_pages.url_of(&user.key, user.attempt),
+            kyc_link: replay.kyc_link,
             user: user.into(),
         }
     }

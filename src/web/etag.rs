@@ -11,7 +11,12 @@ use crate::error::{Code, Error};
 
 /// The version of what is answered about the user: the attempt's number, a dot, and the user's.
 pub fn of(user: &User) -> EntityTag {
-    EntityTag::new_strong(format!("{}.{}", user.attempt, user.version))
+    tag(user.attempt, user.version)
+}
+
+/// The same for a user with that attempt and version.
+pub fn tag(attempt: i64, version: i64) -> EntityTag {
+    EntityTag::new_strong(format!("{attempt}.{version}"))
 }
 
 /// Which versions a caller has already.

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::error::{Error, REPLAYED};
 use crate::issue;
 use crate::kyc::link_request::LinkRequest;
-use crate::once::{self, Once};
+use crate::once::{self, Answered, Once};
 
 /// The user, with the link to hand out.
 #[derive(Serialize, ToSchema)]
@@ -38,17 +38,36 @@ pub async fn create(
     body: JsonBody,
 ) -> Result<HttpResponse, Error> {
     let request = LinkRequest::parse(&body.0).map_err(Error::invalid_request)?;
-    let issued = beside(&http, async move {
+    let answered = beside(&http, async move {
         let partner = caller.partner();
         let Some(key) = key.0 else {
             let issued = issue::link_for(&caller, partner, request, None).await?;
-            return Ok((issued, false));
+            return Ok(Answered::New(Box::new(issued)));
         };
-        let once = Once::new(partner, key, body.0);
+        let once = Once::new(caller.db.idempotency_secret(), partner, key, body.0);
         once::link_for(&caller, partner, request, once).await
     });
-    let (issued, replayed) = issued.await?;
-    let mut answer = if issued.resumed {
+    let answered = answered.await?;
+    let replayed = matches!(answered, Answered::Again(_));
+    let (tag, user_id, document) = match answered {
+        Answered::New(issued) => (
+            etag::of(&issued.user),
+            issued.user.user_id.clone(),
+            LinkDocument {
+                resumed: issued.resumed,
+                user: LinkedUserDocument::new(&app.start_pages, issued.user),
+            },
+        ),
+        Answered::Again(replay) => (
+            etag::tag(replay.user.attempt, replay.user.version),
+            replay.user.user_id.clone(),
+            LinkDocument {
+                resumed: replay.resumed,
+                user: LinkedUserDocument::again(&app.start_pages, *replay),
+            },
+        ),
+    };
+    let mut answer = if document.resumed {
         HttpResponse::Ok()
     } else {
         HttpResponse::Created()
@@ -56,12 +75,8 @@ pub async fn create(
     if replayed {
         answer.insert_header(REPLAYED);
     }
-    let location = format!("/v1/kyc/users/{}", issued.user.user_id);
     Ok(answer
-        .insert_header((LOCATION, location))
-        .insert_header((ETAG, etag::of(&issued.user).to_string()))
-        .json(LinkDocument {
-            resumed: issued.resumed,
-            user: LinkedUserDocument::new(&app.start_pages, issued.user),
-        }))
+        .insert_header((LOCATION, format!("/v1/kyc/users/{user_id}")))
+        .insert_header((ETAG, tag.to_string()))
+        .json(document))
 }

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use diesel::connection::SimpleConnection;
+use futures_util::future::{join, join_all};
+use kyc_tracker::capa::signature::sign;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{ACME, Answer, LINK, OTHER, Partner, TestApp};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::process::{Process, free_address};
+use crate::support::store::connect;
+use crate::support::{ACME, Answer, LINK, OTHER, Partner, TestApp, http, settings};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -78,7 +85,7 @@ async fn a_key_with_another_body_is_refused_and_each_partner_has_keys_of_its_own
     ] {
         let refused = ask(&app, ACME, "k1", &other).await;
         let code = "idempotency_key_reused".to_owned();
-        assert_eq!(refused.problem(), (409, code));
+        assert_eq!(refused.problem(), (422, code));
         assert!(!is_replayed(&refused));
     }
     assert_eq!(app.calls().await, 1);
@@ -219,4 +226,154 @@ async fn a_key_must_be_one_visible_text() {
     assert_eq!(app.calls().await, 0);
     let longest = ask(&app, ACME, &"~".repeat(255), &insist()).await;
     assert_eq!(longest.status, 201);
+}
+
+/// Changes the store behind the service's back.
+fn change(app: &TestApp, sql: &str) {
+    let mut conn = connect(&app.folder().join("kyc.db"));
+    conn.batch_execute(sql).unwrap();
+}
+
+#[actix_web::test]
+async fn a_quoted_key_is_the_same_key() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    let first = ask(&app, ACME, "\"k1\"", &insist()).await;
+    assert_eq!((first.status.as_u16(), is_replayed(&first)), (201, false));
+    for same in ["k1", "\"k1\""] {
+        assert!(is_replayed(&ask(&app, ACME, same, &insist()).await));
+    }
+    // One pair of quotes is the form of the header, a further one is the partner's, and one alone is no pair.
+    for other in ["\"\"k1\"\"", "\"k1", "k1\"", "\""] {
+        let next = ask(&app, ACME, other, &insist()).await;
+        assert_eq!((next.status.as_u16(), is_replayed(&next)), (201, false));
+    }
+    let empty = ask(&app, ACME, "\"\"", &insist()).await;
+    assert_eq!(empty.problem(), (400, "bad_request".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_rotated_provider_key_changes_nothing() {
+    let mut app = TestApp::new().await;
+    app.capa_gives_links().await;
+    let first = ask(&app, ACME, "k1", &insist()).await;
+    app.restart_with(&[(
+        "KYC__PARTNERS__0__PROVIDER_API_KEY",
+        "capa_key_acme_rotated_0123",
+    )])
+    .await;
+    let again = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!((&again.text, is_replayed(&again)), (&first.text, true));
+    let other = json!({"userId": "u2", "country": "DO"});
+    let other = ask(&app, ACME, "k1", &other).await;
+    assert_eq!(other.problem(), (422, "idempotency_key_reused".to_owned()));
+    assert_eq!(app.calls().await, 1);
+}
+
+#[actix_web::test]
+async fn while_the_first_is_under_way_the_second_waits_and_is_then_told_so() {
+    let app = TestApp::with(&[("KYC__PROVIDER__TIMEOUT", "1s")]).await;
+    app.capa_gives_links().await;
+    let first = app.app.answering.begin("acme/k1");
+    let (told, others) = (insist(), insist());
+    let (waited, other) = join(
+        ask(&app, ACME, "k1", &told),
+        ask(&app, OTHER, "k1", &others),
+    )
+    .await;
+    assert_eq!(waited.problem(), (409, "request_in_progress".to_owned()));
+    assert_eq!(other.status, 201);
+    assert_eq!(app.calls().await, 1);
+    drop(first);
+    let next = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!((next.status.as_u16(), is_replayed(&next)), (201, false));
+}
+
+#[actix_web::test]
+async fn an_answer_that_cannot_be_read_is_not_taken_for_none() {
+    let app = TestApp::new().await;
+    app.capa_gives_links().await;
+    ask(&app, ACME, "k1", &insist()).await;
+    for damage in ["''", "'{'", "'{\"version\":3}'", "substr(answer, 1, 99)"] {
+        change(&app, &format!("UPDATE kept_answers SET answer = {damage}"));
+        let refused = ask(&app, ACME, "k1", &insist()).await;
+        assert_eq!(refused.problem(), (503, "store_unavailable".to_owned()));
+        assert_eq!(refused.header("retry-after"), "5");
+    }
+    assert_eq!(app.calls().await, 1);
+}
+
+#[actix_web::test]
+async fn an_answer_that_cannot_be_read_is_one_line_of_the_log() {
+    let (folder, capa) = (tempfile::tempdir().unwrap(), MockServer::start().await);
+    let link = ResponseTemplate::new(201).set_body_json(json!({"kycLink": LINK}));
+    Mock::given(any()).respond_with(link).mount(&capa).await;
+    let address = free_address();
+    let mut environment = settings(&folder, &capa.uri());
+    environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
+    let mut process = Process::start(&["serve"], &environment);
+    let url = format!("http://{address}");
+    process.until_it_answers(&url).await;
+    let ask = async || {
+        let request = http().post(format!("{url}/v1/kyc/links"));
+        let request = request.header("partner-api-key", ACME.key);
+        let request = request.header("idempotency-key", "k1");
+        request.json(&insist()).send().await.unwrap().status()
+    };
+    assert_eq!(ask().await, 201);
+    let mut conn = connect(&folder.path().join("kyc.db"));
+    conn.batch_execute("UPDATE kept_answers SET answer = '{'")
+        .unwrap();
+    assert_eq!(ask().await, 503);
+    process.terminate();
+    process.exit_status().await;
+    let log = process.stderr();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(errors.len(), 1, "{log}");
+    assert!(errors[0].contains("store_unavailable"), "{log}");
+    assert!(
+        errors[0].contains("cannot be read: check the database"),
+        "{log}"
+    );
+    assert!(!log.contains("k1") && !log.contains(LINK), "{log}");
+}
+
+/// Puts a kept answer back into the form of the release before, with the MAC that it made under the provider's key.
+async fn age(app: &TestApp, body: &str) {
+    let user = app.user("u1").await;
+    let row = json!({
+        "id": "019ab2f4-7c1e-7d3a-9b52-6a0f4c1d2e3f", "partner": "acme", "user_id": "u1", "external_user_id": "u1",
+        "country": "DO", "redirect_uri": null, "attempt": 1, "status": "pending", "held": null, "source": "link",
+        "version": user["version"], "link_created_at": user["linkCreatedAt"], "created_at": user["createdAt"],
+        "updated_at": user["updatedAt"], "decided_at": null, "overridden": false, "conflict": false,
+        "confirmed_at": null, "last_delivery": null, "last_transition": 1,
+    });
+    let answer = json!({"issued": {"user": row, "resumed": false}});
+    let mac = sign(ACME.provider_key, body.as_bytes());
+    let key = "(SELECT json_extract(answer, '$.answer.issued.user.key') FROM kept_answers)";
+    change(
+        app,
+        &format!(
+            "UPDATE kept_answers SET body_mac = x'{mac}', answer = json_set('{answer}', '$.issued.user.id', {key})"
+        ),
+    );
+}
+
+#[actix_web::test]
+async fn what_the_release_before_kept_is_given_again_and_never_refused_as_reused() {
+    let mut app = TestApp::new().await;
+    app.capa_gives_links().await;
+    let first = ask(&app, ACME, "k1", &insist()).await;
+    age(&app, r#"{"country":"DO","forceNew":true,"userId":"u1"}"#).await;
+    let again = ask(&app, ACME, "k1", &insist()).await;
+    assert_eq!((&again.text, is_replayed(&again)), (&first.text, true));
+    // Under a rotated provider key nothing can tell whether the body is the same.
+    app.restart_with(&[(
+        "KYC__PARTNERS__0__PROVIDER_API_KEY",
+        "capa_key_acme_rotated_0123",
+    )])
+    .await;
+    let asked = ask(&app, ACME, "k1", &json!({"userId": "u1", "country": "DO"})).await;
+    assert_eq!((asked.status.as_u16(), is_replayed(&asked)), (200, false));
+    assert_eq!(asked.json()["kycLink"], first.json()["kycLink"]);
 }

@@ -197,6 +197,7 @@ pub fn title(language: Language, code: Code) -> &'static str {
         Code::AlreadyVerified => "El usuario ya está verificado",
         Code::IdempotencyKeyReused => "La Idempotency-Key pertenece a otra solicitud",
         Code::ExternalIdTaken => "El externalUserId pertenece a otro usuario",
+        Code::RequestInProgress => "La solicitud sigue en curso",
         Code::BodyTooLarge => "El cuerpo es demasiado grande",
         Code::UriTooLong => "La dirección es demasiado larga",
         Code::UnsupportedMediaType => {

@@ -72,7 +72,9 @@ fn partners() -> Vec<Operation> {
             .header(
                 "Idempotency-Key",
                 "A text of your choice, a new one for each request, such as a UUID. The same request again within 24 hours gets the same answer and \
-                 does nothing, even with `forceNew`. What says to come again (429, 5xx) is not kept: send the same key again.",
+                 does nothing, even with `forceNew`; its `kycLink` is null once that link is no longer the user's. The key with another body gets 422 \
+                 `idempotency_key_reused`. While the first request is under way the second waits, up to the provider's timeout, then gets 409 \
+                 `request_in_progress`. What says to come again (429, 5xx) is not kept: send the same key again. `\"k\"` and `k` are one key.",
                 "^[!-~]{1,255}$",
             )
             .takes::<LinkRequest>(&[
@@ -83,7 +85,11 @@ fn partners() -> Vec<Operation> {
             .answers::<LinkDocument>(200, "The link that was open already.", &["ETag", "Location"])
             .refuses(LINKS)
             .refuses(LOOKS)
-            .refuses(&[Code::InvalidQuery, Code::IdempotencyKeyReused]),
+            .refuses(&[
+                Code::InvalidQuery,
+                Code::IdempotencyKeyReused,
+                Code::RequestInProgress,
+            ]),
         Operation::get("/v1/kyc/users", "listUsers", Partner, "List users")
             .says("The newest registration first, a page at a time. Pages stay right while users are added.")
             .query::<ListParameters>()

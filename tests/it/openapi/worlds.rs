@@ -155,6 +155,13 @@ impl Worlds {
                 send(with_key("open")).await;
                 send(with_key("verified")).await
             }
+            "request_in_progress" => {
+                let app = self::well().await;
+                let under_way = app.app.answering.begin(&format!("{}/k", ACME.id));
+                assert!(under_way.is_ok());
+                let request = good(&app, &told.path, USER);
+                app.send(request.header("idempotency-key", "k")).await
+            }
             "external_id_taken" => {
                 let body = json!({"userId": "another", "country": "DO", "externalUserId": USER});
                 send(good(well, &told.path, "another").json(&body)).await

@@ -171,8 +171,13 @@ impl TestApp {
 
     /// Starts the service anew, with the default settings: it keeps its store, and nothing of what was in memory.
     pub async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// The same, with these settings besides.
+    pub async fn restart_with(&mut self, settings: &[(&str, &str)]) {
         self.server.stop(true).await;
-        let config = config(&self.folder, &self.capa.uri(), &[]);
+        let config = config(&self.folder, &self.capa.uri(), settings);
         let service = serve(config, self.clock.clone(), Limits::default());
         (self.app, self.url, self.server) = service;
     }
