@@ -1,4 +1,5 @@
 // Asks for a KYC link, waits for the verdict and says it: node verify.mjs USER COUNTRY
+// It ends when the verdict is final: a webhook can say `verified` before a check of the provider confirms it.
 // Exit code: 0 verified, 1 rejected, 2 wrong use, 3 failed or took too long.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";

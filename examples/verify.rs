@@ -1,4 +1,5 @@
 //! Asks for a KYC link, waits for the verdict and says it: `cargo run --example verify -- USER COUNTRY`
+//! It ends when the verdict is final: a webhook can say `verified` before a check of the provider confirms it.
 //! Exit code: 0 verified, 1 rejected, 2 wrong use, 3 failed or took too long.
 
 use std::process::exit;

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Asks for a KYC link, waits for the verdict and says it: sh verify.sh USER COUNTRY
+# It ends when the verdict is final: a webhook can say `verified` before a check of the provider confirms it.
 # Exit code: 0 verified, 1 rejected, 2 wrong use, 3 failed or took too long.
 set -eu
 

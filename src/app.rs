@@ -1,6 +1,7 @@
 //! All that a request can reach, built by one function for the service and for the tests alike.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec};
 use serde::Serialize;
@@ -12,10 +13,13 @@ use crate::census::Census;
 use crate::clock::Clock;
 use crate::config::{Config, KeyHash, Partner};
 use crate::db::Db;
+use crate::db::users::View;
 use crate::flights::Flights;
+use crate::ingest::Believed;
 use crate::keys::Keys;
+use crate::kyc::verification::Trust;
 use crate::metrics::Metrics;
-use crate::reconcile::Lookout;
+use crate::reconcile::{Lookout, policies};
 use crate::seats::Seats;
 use crate::sessions::Sessions;
 use crate::start_pages::StartPages;
@@ -52,7 +56,7 @@ pub struct App {
     pub partner_keys: Keys,
     /// The API keys of admins.
     pub admin_keys: Keys,
-    verifiers: HashMap<String, Verifier>,
+    verifiers: HashMap<String, Arc<Verifier>>,
     nobody: Verifier,
 }
 
@@ -70,8 +74,12 @@ impl App {
         let rounds = rounds.unwrap_or(1);
         let partners = config.partners.iter().enumerate();
         let admins = config.admins.iter().enumerate();
-        let metrics = Metrics::new(&config, clock.now())?;
-        let db = Db::open(&config.database.path, config.provider.environment)?;
+        let started = clock.now();
+        let metrics = Metrics::new(&config, started)?;
+        let environment = config.provider.environment;
+        let db = Db::open_and(&config.database.path, environment, |conn| {
+            policies::take_up(conn, &config.partners, started)
+        })?;
         metrics.take_in(db.collectors())?;
         let capa = capa::client::Client::new(&config.provider)?;
         metrics.take_in(capa.collectors())?;
@@ -83,7 +91,7 @@ impl App {
             refusals: Refusals::new(&metrics.refused),
             metrics,
             census: Census::default(),
-            lookout: Lookout::new(&config),
+            lookout: Lookout::new(&config, started),
             flights: Flights::default(),
             answering: Flights::default(),
             seats: Seats::new(config.partners.len()),
@@ -99,7 +107,7 @@ impl App {
                 .map(|partner| {
                     (
                         partner.id.clone(),
-                        Verifier::new(&partner.webhook_secrets, rounds),
+                        Arc::new(Verifier::new(&partner.webhook_secrets, rounds)),
                     )
                 })
                 .collect(),
@@ -118,7 +126,43 @@ impl App {
 
     /// What verifies the partner's webhooks; for an unknown partner one that refuses all at the same cost.
     pub fn verifier(&self, partner: &str) -> &Verifier {
-        self.verifiers.get(partner).unwrap_or(&self.nobody)
+        self.verifiers
+            .get(partner)
+            .map_or(&self.nobody, Arc::as_ref)
+    }
+
+    /// How far deliveries of the partner are trusted that arrived before their user was registered.
+    pub fn believed(&self, partner: &Partner) -> Believed {
+        let verifier = self.verifiers.get(&partner.id).cloned();
+        Believed {
+            trust: partner.trust,
+            verifier: verifier
+                .unwrap_or_else(|| Arc::new(Verifier::new(&partner.webhook_secrets, 1))),
+        }
+    }
+
+    /// How far the webhooks of the partner with that id are trusted; as the settings say for all where it is not configured
+    /// any more.
+    pub fn trust(&self, partner: &str) -> Trust {
+        let place = self.partner_place(partner);
+        place.map_or(self.config.webhooks, |place| {
+            self.config.partners[place].trust
+        })
+    }
+
+    /// A verdict waits because too many users of the partner read `verified` unconfirmed. That is logged each time a count
+    /// doubles: soon enough to be seen, too rarely to fill a disk.
+    pub fn cap_reached(&self, place: usize) {
+        let count = self.metrics.cap_reached(place);
+        if count.is_power_of_two() {
+            let partner = &self.config.partners[place].id;
+            log::error!(partner, count; "Too many users read `verified` unconfirmed, so further verdicts wait for their check. A leaked webhook secret looks like this: see `kyc-tracker webhook distrust --help`.");
+        }
+    }
+
+    /// The present moment, from which users are read.
+    pub fn view(&self) -> View {
+        View::new(self.clock.now(), self.config.webhooks)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::capa;
 use crate::capa::notifications::{LOST, PAGE};
 use crate::clock::Timestamp;
 use crate::db::catch_ups::{self, CatchUp};
-use crate::db::{self, heartbeats, looks};
+use crate::db::{self, heartbeats, looks, unconfirmed};
 use crate::kyc::looks::Lane;
 
 /// The heartbeat of looks.
@@ -45,24 +45,24 @@ pub(crate) struct Ledger {
 /// When the store fails.
 pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
     let beaten_at = *app.lookout.beaten_at();
-    if beaten_at.is_some_and(|at| now.since(at) < BEAT) {
+    if beaten_at.is_some_and(|at| now.age(at, Duration::MAX) < BEAT) {
         return Ok(());
     }
-    let partners: Vec<String> = app.config.partners.iter().map(|p| p.id.clone()).collect();
+    let partners = checked_partners(app);
     let behind = app
         .db
         .write(move |conn| {
             let last = heartbeats::last(conn, NAME)?;
             heartbeats::beat(conn, NAME, now)?;
-            if last.is_none() {
-                for partner in &partners {
-                    looks::take_up(conn, partner, now)?;
+            unconfirmed::tidy(conn, now)?;
+            if let Some(last) = last.filter(|last| now.age(*last, Duration::MAX) > GAP) {
+                if last.is_ahead_of(now) {
+                    log::warn!("The clock was set back since the service last ran: every user is checked.");
+                } else {
+                    log::warn!(minutes = now.since(last).as_secs() / 60; "The service stood still for longer than the provider retries: every user is checked.");
                 }
-            }
-            if let Some(last) = last.filter(|last| now.since(*last) > GAP) {
-                log::warn!(minutes = now.since(last).as_secs() / 60; "The service stood still: everybody is looked at.");
                 for partner in &partners {
-                    open(conn, partner, Scope::Standstill, last, now)?;
+                    open(conn, partner, Scope::Standstill, last.min(now), now)?;
                 }
             }
             catch_ups::all(conn)
@@ -73,21 +73,34 @@ pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
     Ok(())
 }
 
-/// Where the provider is never asked, users are registered without a time for their look. That the heartbeat is gone tells a
-/// later start, which asks again, to take them up.
+fn checked_partners(app: &App) -> Vec<String> {
+    let partners = app.config.partners.iter();
+    partners
+        .filter(|partner| partner.trust.policy.checks())
+        .map(|partner| partner.id.clone())
+        .collect()
+}
+
+/// Opens a catch-up for every partner whose users are checked.
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn forget(app: &App) -> Result<(), db::Error> {
-    let known = app.lookout.beaten_at().is_some();
-    if !known {
-        app.db.write(|conn| heartbeats::forget(conn, NAME)).await?;
-        *app.lookout.beaten_at() = Some(app.clock.now());
-    }
+pub(crate) async fn open_for_all(app: &App, scope: Scope, now: Timestamp) -> Result<(), db::Error> {
+    let partners = checked_partners(app);
+    let behind = app
+        .db
+        .write(move |conn| {
+            for partner in &partners {
+                open(conn, partner, scope, now, now)?;
+            }
+            catch_ups::all(conn)
+        })
+        .await?;
+    adopt(app, behind);
     Ok(())
 }
 
-/// Who is looked at.
+/// Which users are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Those whom the provider's list of failed webhooks names, then everybody.
@@ -192,6 +205,7 @@ struct SomeRead {
 
 /// Makes as many calls as are free; `None` if there is nothing to read or none is.
 async fn read_some(app: &App, place: usize) -> Option<SomeRead> {
+    let steady = app.clock.steady();
     let (since, state, page, rows) = {
         let mut account = app.lookout.account(place);
         let since = match &account.catch_up {
@@ -199,7 +213,6 @@ async fn read_some(app: &App, place: usize) -> Option<SomeRead> {
             _ => return None,
         };
         let wanted = account.ledger.rows.len().clamp(1, 16);
-        let steady = app.clock.steady();
         let free = account.gate.free(Lane::News, steady, wanted);
         if free == 0 {
             return None;
@@ -276,9 +289,9 @@ enum Again {
 
 fn learn<T>(app: &App, place: usize, answer: Result<T, capa::client::Error>) -> Result<T, Again> {
     use capa::client::Error as Capa;
-    let now = app.clock.steady();
+    let steady = app.clock.steady();
     let learnt = answer.as_ref().map(|_| ());
-    app.lookout.account(place).gate.learn(learnt, NAME, now);
+    app.lookout.account(place).gate.learn(learnt, NAME, steady);
     answer.map_err(|error| match error {
         Capa::Unavailable { .. } | Capa::RateLimited(_) | Capa::Unauthorized(_) => Again::Later,
         Capa::Rejected { .. }
@@ -293,7 +306,12 @@ fn learn<T>(app: &App, place: usize, answer: Result<T, capa::client::Error>) -> 
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn next(app: &App, place: usize, limit: usize) -> Result<Vec<String>, db::Error> {
+pub(crate) async fn next(
+    app: &App,
+    place: usize,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<String>, db::Error> {
     let catch_up = app.lookout.account(place).catch_up.clone();
     let Some(mut catch_up) = catch_up.filter(|behind| behind.ledger_read && limit > 0) else {
         return Ok(Vec::new());
@@ -308,7 +326,7 @@ pub(crate) async fn next(app: &App, place: usize, limit: usize) -> Result<Vec<St
                 gap_to,
                 ..
             } = &catch_up;
-            let keys = looks::not_looked_at_since(conn, partner, cursor, *gap_to, limit)?;
+            let keys = looks::not_looked_at_since(conn, partner, cursor, (*gap_to, now), limit)?;
             match keys.last() {
                 Some(last) => {
                     // Those before the cursor have been looked at; these have not yet.

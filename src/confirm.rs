@@ -1,11 +1,14 @@
 //! Has the provider asked about a user now, because an admin wants it. Who wants it is written down first, so that it stands there
 //! whatever comes of it.
 
+use std::time::Duration;
+
 use crate::app::App;
+use crate::capa::client::Error as Capa;
 use crate::db::acts::{self, Act};
 use crate::db::users::User;
 use crate::error::{Code, Error};
-use crate::reconcile;
+use crate::reconcile::asked;
 
 /// Asks; the answer is put in its place as that of any look. Twice within some seconds asks once.
 ///
@@ -24,5 +27,8 @@ pub async fn user(app: &App, admin: &str, user: &User) -> Result<(), Error> {
         at: now,
     };
     app.db.write(move |conn| acts::record(conn, &act)).await?;
-    reconcile::now(app, place, user, now).await
+    match asked::check(app, place, user, Duration::ZERO).await? {
+        None => Ok(()),
+        Some(unusable) => Err(Error::from_look(Capa::Unusable(unusable))),
+    }
 }

@@ -56,13 +56,14 @@ pub enum Code {
     ProviderInvalidResponse,
     ProviderUnavailable,
     ProviderRateLimited,
+    NotConfirmed,
     StoreUnavailable,
     Overloaded,
 }
 
 impl Code {
     /// Every code, for the test that holds the table together.
-    pub const ALL: [Code; 30] = [
+    pub const ALL: [Code; 31] = [
         Code::MalformedJson,
         Code::InvalidQuery,
         Code::InvalidCursor,
@@ -91,6 +92,7 @@ impl Code {
         Code::ProviderInvalidResponse,
         Code::ProviderUnavailable,
         Code::ProviderRateLimited,
+        Code::NotConfirmed,
         Code::StoreUnavailable,
         Code::Overloaded,
     ];
@@ -166,6 +168,7 @@ impl Code {
             Code::ProviderRateLimited => {
                 (503, "provider_rate_limited", "The provider limits the rate")
             }
+            Code::NotConfirmed => (503, "not_confirmed", "The status is not confirmed"),
             Code::StoreUnavailable => (503, "store_unavailable", "The store is not available"),
             Code::Overloaded => (503, "overloaded", "Too much is asked at once"),
         }
@@ -299,6 +302,22 @@ impl Error {
     /// Whether it is a failure of ours or of the provider's, and no fault of the request.
     pub fn is_ours(&self) -> bool {
         self.0.code.status().is_server_error()
+    }
+
+    /// No check young enough agreed with the status; `wait` is how long a further one takes at most.
+    pub fn not_confirmed(wait: Duration) -> Error {
+        let detail = "The provider has not confirmed the status. Without maxAge the status is answered as it is known.";
+        let mut error = Error::new(Code::NotConfirmed, detail);
+        error.0.retry_after = Some(whole_seconds(wait));
+        error
+    }
+
+    /// The provider has not said yet which session was the last one of the attempt that is to end.
+    pub fn session_unknown() -> Error {
+        let detail = "The next attempt opens once the provider has said which session was the last one. The user keeps its status. Send it again later.";
+        let mut error = Error::new(Code::ProviderUnavailable, detail);
+        error.0.retry_after = Some(30);
+        error
     }
 
     /// The user has had all its new links of this day, which is over in so long. Nothing was begun.

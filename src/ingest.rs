@@ -1,21 +1,22 @@
-//! Takes in a signed webhook: stores it and folds it into its user, in one transaction.
+//! Receives a signed webhook: stores it and applies it to its user, in one transaction.
 //!
-//! Whatever becomes of a KYC delivery, it is a hint to look at the provider. The caller acknowledges only after the commit,
-//! because the provider never sends again what was acknowledged
+//! Every KYC delivery, whatever its outcome, is a hint to check the provider. The caller acknowledges only after the commit,
+//! because the provider never retries what was acknowledged
 //! (`reference/webhooknotificationpartnerv2controller_retrynotification`).
+
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::capa::payload::{self, Payload};
-use crate::capa::signature::Signature;
+use crate::capa::signature::{Signature, Verifier};
 use crate::clock::{Clock, Timestamp};
-use crate::db::attempts;
 use crate::db::deliveries::{self, Delivery};
 use crate::db::transitions::{self, Cause};
-use crate::db::users::{self, User};
-use crate::db::{Conn, QueryResult};
+use crate::db::users::{self, User, View};
+use crate::db::{Conn, QueryResult, attempts, overrides, unconfirmed};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Event, Outcome, State, TrustPolicy, fold};
+use crate::kyc::verification::{Event, Outcome, State, Trust, TrustPolicy, apply};
 use crate::reconcile;
 
 /// A webhook whose signature was right.
@@ -31,18 +32,29 @@ pub struct Signed {
     pub secret: String,
 }
 
+/// What became of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Whether it is held because too many users of the partner read `verified` unconfirmed.
+    pub over_the_cap: bool,
+}
+
 /// Stores the delivery and moves its user; run it in a write. Twice is a repeat.
 pub fn delivery(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: TrustPolicy,
+    trust: Trust,
     signed: Signed,
-) -> QueryResult<Outcome> {
+) -> QueryResult<Received> {
     let now = clock.now();
     let payload = payload::parse(&signed.body);
     let unknown = |p: &Payload| p.family == payload::KYC && Status::from_event(&p.event).is_none();
     if payload.as_ref().is_some_and(unknown) {
-        log::warn!("A KYC event with an unknown name came and moved nobody.");
+        log::warn!(
+            "A KYC event with an unknown name arrived and moved no user. See the provider's list of events."
+        );
     }
     let unreadable = payload.is_none();
     let mut delivery = Delivery {
@@ -69,18 +81,22 @@ pub fn delivery(
         previous: None,
         secret: Some(signed.secret),
     };
-    let mut folded = match decide(conn, confirm, &delivery)? {
-        Decided::Stray(outcome) => {
+    let mut applied = match decide(conn, trust, &delivery, now)? {
+        Decided::Unmatched(outcome) => {
             delivery.outcome = outcome;
             deliveries::record_stray(conn, &delivery)?;
-            return Ok(outcome);
+            return Ok(Received {
+                outcome,
+                over_the_cap: false,
+            });
         }
-        Decided::Folded(folded) => folded,
+        Decided::Applied(applied) => applied,
     };
-    let user = &folded.user;
+    applied.user = transitions::on_time(conn, applied.user, View::new(now, trust))?;
+    let user = &applied.user;
     delivery.user_key = Some(user.id.clone());
     delivery.attempt = Some(user.attempt);
-    delivery.outcome = folded.outcome;
+    delivery.outcome = applied.outcome;
     delivery.previous = user.last_delivery.clone();
     let (delivery_id, new) = deliveries::record(conn, &delivery, user)?;
     let event = delivery.event.unwrap_or_default();
@@ -89,44 +105,52 @@ pub fn delivery(
         delivery_id: &delivery_id,
     };
     if new {
-        chain(conn, &mut folded, &delivery_id)?;
+        chain(conn, &mut applied, &delivery_id)?;
     }
-    carry_out(conn, confirm, &folded, cause, now)?;
-    Ok(folded.outcome)
+    carry_out(conn, clock, trust, &applied, cause)?;
+    Ok(Received {
+        outcome: applied.outcome,
+        over_the_cap: applied.over_the_cap,
+    })
 }
 
 /// What a delivery does as things stand, decided and not done.
 pub(crate) enum Decided {
-    /// It belongs to no user; this is what becomes of it.
-    Stray(Outcome),
-    /// It is folded into a user.
-    Folded(Box<Folded>),
+    /// It belongs to no user; this is its outcome.
+    Unmatched(Outcome),
+    /// It is applied to a user.
+    Applied(Box<Applied>),
 }
 
-/// A delivery folded into a user.
-pub(crate) struct Folded {
-    /// The user as it stands.
+/// A delivery applied to a user.
+pub(crate) struct Applied {
+    /// The user as it is stored.
     pub(crate) user: User,
     /// What the delivery says, if we know.
     pub(crate) target: Option<Status>,
-    /// Where the user stands after it.
+    /// The user before it, as the rule sees it.
+    pub(crate) before: State,
+    /// The user after it.
     pub(crate) after: State,
-    /// What becomes of the delivery.
+    /// The delivery's outcome.
     pub(crate) outcome: Outcome,
+    /// Whether it is held because of the cap.
+    pub(crate) over_the_cap: bool,
 }
 
-/// Decides what a delivery does that comes now, for the first time or again. It only reads, so that what it decides can be
+/// Decides what a delivery does that arrives now, for the first time or again. It only reads, so that what it decides can be
 /// shown without being done, and is the same as what is done.
 pub(crate) fn decide(
     conn: &mut Conn,
-    confirm: TrustPolicy,
+    trust: Trust,
     delivery: &Delivery,
+    now: Timestamp,
 ) -> QueryResult<Decided> {
     let Some(event) = &delivery.event else {
-        return Ok(Decided::Stray(Outcome::Unreadable));
+        return Ok(Decided::Unmatched(Outcome::Unreadable));
     };
     if delivery.family.as_deref() != Some(payload::KYC) {
-        return Ok(Decided::Stray(Outcome::Ignored));
+        return Ok(Decided::Unmatched(Outcome::Ignored));
     }
     let target = Status::from_event(event);
     let user = match &delivery.external_user_id {
@@ -134,101 +158,191 @@ pub(crate) fn decide(
         None => None,
     };
     let Some(user) = user else {
-        return Ok(Decided::Stray(match target {
+        return Ok(Decided::Unmatched(match target {
             Some(_) => Outcome::Unmatched,
             None => Outcome::Ignored,
         }));
     };
-    let folded = folded(conn, confirm, user, target, &delivery.signature)?;
-    Ok(Decided::Folded(Box::new(folded)))
+    let arrived = Arrived {
+        target,
+        signature: &delivery.signature,
+        unmatched: false,
+    };
+    let applied = applied(conn, trust, user, arrived, now)?;
+    Ok(Decided::Applied(Box::new(applied)))
 }
 
-fn folded(
-    conn: &mut Conn,
-    confirm: TrustPolicy,
-    user: User,
+/// What the rule asks of a delivery.
+struct Arrived<'a> {
     target: Option<Status>,
-    signature: &[u8],
-) -> QueryResult<Folded> {
-    let (after, outcome) = match target {
+    signature: &'a [u8],
+    unmatched: bool,
+}
+
+fn applied(
+    conn: &mut Conn,
+    trust: Trust,
+    user: User,
+    arrived: Arrived<'_>,
+    now: Timestamp,
+) -> QueryResult<Applied> {
+    let view = View::new(now, trust);
+    let before = user.clone().at(view).state();
+    let mut over_the_cap = false;
+    let (after, outcome) = match arrived.target {
         Some(target) => {
-            let event = event(conn, &user, target, signature)?;
-            fold(user.state(), event, confirm)
+            let event = event(conn, &user, target, &arrived, trust.policy)?;
+            match apply(before, event, trust.policy, true) {
+                // The cap is counted only where it matters.
+                (after, _) if takes_a_place(before, after) => {
+                    let cap = i64::from(trust.unconfirmed_at_most);
+                    over_the_cap = unconfirmed::taken(conn, &user.partner, view, cap)? >= cap;
+                    apply(before, event, trust.policy, !over_the_cap)
+                }
+                applied => applied,
+            }
         }
-        None => (user.state(), Outcome::Ignored),
+        None => (before, Outcome::Ignored),
     };
-    Ok(Folded {
+    Ok(Applied {
         user,
-        target,
+        target: arrived.target,
+        before,
         after,
         outcome,
+        over_the_cap,
     })
 }
 
-/// Moves the user as was decided, and takes the delivery for a hint to look; answers the user as it then is.
+/// Whether the user reads `verified` unconfirmed by this.
+fn takes_a_place(before: State, after: State) -> bool {
+    after.is_believed() && !before.is_believed()
+}
+
+/// Moves the user as was decided, and takes the delivery for a hint to check the provider; answers the user as it then is.
 pub(crate) fn carry_out(
     conn: &mut Conn,
-    confirm: TrustPolicy,
-    folded: &Folded,
+    clock: &Clock,
+    trust: Trust,
+    applied: &Applied,
     cause: Cause<'_>,
-    now: Timestamp,
 ) -> QueryResult<User> {
-    let moved = transitions::record(conn, &folded.user, folded.after, cause, now)?;
-    if confirm != TrustPolicy::Never {
-        reconcile::hint(conn, &folded.user, &moved, folded.target, now)?;
+    let now = clock.now();
+    let moved = transitions::record(conn, &applied.user, applied.after, cause, now)?;
+    if trust.policy.checks() {
+        reconcile::hint(conn, &applied.user, &moved, applied.target, now)?;
     }
     Ok(moved)
 }
 
 /// Makes the delivery the user's last. It is written down here unless the user is going to be written anyway, because it
-/// moves.
-pub(crate) fn chain(conn: &mut Conn, folded: &mut Folded, delivery_id: &str) -> QueryResult<()> {
-    let user = &mut folded.user;
+/// changes.
+pub(crate) fn chain(conn: &mut Conn, applied: &mut Applied, delivery_id: &str) -> QueryResult<()> {
+    let user = &mut applied.user;
     user.last_delivery = Some(delivery_id.to_owned());
-    if folded.after == user.state() {
+    if applied.after == user.state() {
         users::chain(conn, user)?;
     }
     Ok(())
 }
 
-/// Folds what waited for this user, in the order received; run it in the write that registers the user or learns its
-/// `externalUserId`.
+/// Applies the deliveries that waited for this user, in the order received.
+///
+/// Run it in the write that registers the user or learns its `externalUserId`. One whose secret is not configured any more stays unmatched.
 pub fn unmatched(
     conn: &mut Conn,
+    clock: &Clock,
+    believed: &Believed,
     user: User,
-    confirm: TrustPolicy,
-    now: Timestamp,
 ) -> QueryResult<User> {
+    let now = clock.now();
     let waiting = deliveries::unmatched(conn, &user.partner, &user.external_user_id)?;
     let mut user = user;
+    // A verdict was heard even where it is not applied, because its secret is not configured any more.
+    if waiting.iter().any(is_verdict) && !user.heard {
+        let heard = State {
+            heard: true,
+            ..user.state()
+        };
+        user = transitions::record(conn, &user, heard, Cause::Link, now)?;
+    }
     for delivery in waiting {
         let name = delivery.event.clone().unwrap_or_default();
         // Only events with a meaning are ever left waiting.
         let Some(target) = Status::from_event(&name) else {
             continue;
         };
-        let mut folded = folded(conn, confirm, user, Some(target), &delivery.signature)?;
-        deliveries::matched(conn, &delivery, &folded.user, folded.outcome)?;
-        chain(conn, &mut folded, &delivery.id)?;
+        if !believed.signed(&delivery, now) {
+            continue;
+        }
+        user = transitions::on_time(conn, user, View::new(now, believed.trust))?;
+        let arrived = Arrived {
+            target: Some(target),
+            signature: &delivery.signature,
+            unmatched: true,
+        };
+        let mut applied = applied(conn, believed.trust, user, arrived, now)?;
+        deliveries::matched(conn, &delivery, &applied.user, applied.outcome)?;
+        chain(conn, &mut applied, &delivery.id)?;
         let cause = Cause::Webhook {
             event: &name,
             delivery_id: &delivery.id,
         };
-        user = carry_out(conn, confirm, &folded, cause, now)?;
+        user = carry_out(conn, clock, believed.trust, &applied, cause)?;
     }
     Ok(user)
 }
 
-fn event(conn: &mut Conn, user: &User, target: Status, signature: &[u8]) -> QueryResult<Event> {
-    // A verdict that was heard in this attempt and does not stand was taken back by the provider, and may be a repeat too.
-    // Nothing can have been seen before the first attempt, which spares most deliveries the look.
-    let taken_back = target.is_final() && !user.status.is_final();
-    let before = user.attempt + i64::from(taken_back);
-    let seen_before = before > 1 && deliveries::seen_before_attempt(conn, user, before, signature)?;
-    let distinguishable = seen_before && attempts::knows_one_before(conn, &user.id, user.attempt)?;
+fn is_verdict(delivery: &Delivery) -> bool {
+    let event = delivery.event.as_deref();
+    event
+        .and_then(Status::from_event)
+        .is_some_and(Status::is_final)
+}
+
+/// How far a partner's deliveries are trusted that arrived before their user was registered.
+#[derive(Clone)]
+pub struct Believed {
+    /// How far its webhooks are trusted.
+    pub trust: Trust,
+    /// The secrets that are configured now.
+    pub verifier: Arc<Verifier>,
+}
+
+impl Believed {
+    /// Whether a secret that is configured now signed the delivery.
+    fn signed(&self, delivery: &Delivery, now: Timestamp) -> bool {
+        let signature = Signature::try_from(delivery.signature.as_slice());
+        let (Ok(signature), Some(body)) = (signature, &delivery.body) else {
+            return false;
+        };
+        self.verifier.verify(body, &signature, now).is_some()
+    }
+}
+
+fn event(
+    conn: &mut Conn,
+    user: &User,
+    target: Status,
+    arrived: &Arrived<'_>,
+    policy: TrustPolicy,
+) -> QueryResult<Event> {
+    // A check tells a verdict of an earlier attempt by its session, so that its signature matters only where there is no
+    // check, or where a check moves nothing.
+    let seen_before = if user.overridden {
+        match overrides::last_of_attempt(conn, &user.id, user.attempt)? {
+            Some(act) => deliveries::seen_before(conn, user, &act, arrived.signature)?,
+            None => false,
+        }
+    } else {
+        let matters = user.attempt > 1 && (policy == TrustPolicy::Never || !target.is_final());
+        matters && deliveries::seen_before_attempt(conn, user, user.attempt, arrived.signature)?
+    };
+    let session_noted = seen_before && attempts::knows_one_before(conn, &user.id, user.attempt)?;
     Ok(Event {
         target,
         seen_before,
-        distinguishable,
+        session_noted,
+        unmatched: arrived.unmatched,
     })
 }

@@ -6,18 +6,22 @@
 use serde_json::json;
 
 use crate::app::App;
+use crate::capa::details::{Details, Unusable};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Links, Partner};
+use crate::db::looks::{self, LinksAsked};
 use crate::db::transitions::{self, Cause};
-use crate::db::users::{self, NewUser, User};
+use crate::db::users::{self, NewUser, User, View};
 use crate::db::{Conn, QueryResult, learnt_ids, new_links};
 use crate::error::{Code, Error};
-use crate::ingest;
+use crate::ingest::{self, Believed};
 use crate::kyc::link_request::LinkRequest;
+use crate::kyc::looks::LATE;
+use crate::kyc::sessions::Note;
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Link, TrustPolicy, link};
+use crate::kyc::verification::{Link, State, Trust, link};
 use crate::once::Once;
-use crate::reconcile;
+use crate::reconcile::{self, asked};
 
 /// A user with a link to hand out.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct Issued {
 pub(crate) enum Begun {
     /// The provider is to be asked for a link of this user.
     Ask(User),
+    /// The provider is to be asked for the last session of this user's attempt, which has to be noted before the next one opens.
+    AskSession(User),
     /// Nothing more is to be done.
     Done(Result<Issued, Error>),
 }
@@ -121,32 +127,37 @@ async fn one_link(
     request: LinkRequest,
     once: Option<&Once>,
 ) -> Result<Issued, Error> {
-    let (now, confirm) = (app.clock.now(), app.config.webhooks.policy);
-    let begun = {
-        let (clock, links, once) = (app.clock.clone(), app.config.links.clone(), once.cloned());
-        let (partner, request) = (partner.id.clone(), request.clone());
-        let begin = move |conn: &mut Conn| {
-            let begun = begin(conn, &clock, &links, confirm, &partner, &request)?;
-            if let Begun::Done(answer) = &begun {
-                keep_answer(conn, once.as_ref(), answer, now)?;
-            }
-            Ok(begun)
-        };
-        app.db.write(begin).await?
-    };
-    let user = match begun {
-        Begun::Ask(user) => user,
-        Begun::Done(answer) => return answer,
-    };
-    let (link, once) = (ask(app, partner, &request, &user).await, once.cloned());
-    let day = now.day();
     let now = app.clock.now();
+    let (user, day) = match decide(app, partner, &request, once, None).await? {
+        Begun::Ask(user) => (user, now.day()),
+        Begun::Done(answer) => return answer,
+        Begun::AskSession(user) => {
+            let asked_at = app.clock.now();
+            let answer = asked::session(app, partner, &user).await?;
+            let session = LastSession { answer, asked_at };
+            match decide(app, partner, &request, once, Some(session)).await? {
+                Begun::Ask(user) => (user, app.clock.now().day()),
+                Begun::Done(answer) => return answer,
+                Begun::AskSession(_) => return Err(Error::session_unknown()),
+            }
+        }
+    };
+    let link = app.capa.create_link(&partner.provider_api_key, &request);
+    let link = link.await.map_err(Error::from);
+    let (now, once, trust) = (app.clock.now(), once.cloned(), partner.trust);
     let link = match link {
         Ok(link) => link,
         Err(error) => {
             let refused = Err(error.clone());
+            let none_made = !may_have_made_a_link(&error);
             let give_back = move |conn: &mut Conn| {
                 new_links::give_back(conn, &user.id, day)?;
+                let (count, ended) = if none_made {
+                    (-1, None)
+                } else {
+                    (0, Some(now))
+                };
+                count_link(conn, &user.id, count, ended)?;
                 keep_answer(conn, once.as_ref(), &refused, now)
             };
             // Where even that fails, one more link is counted than was made, and the provider is asked again.
@@ -156,7 +167,7 @@ async fn one_link(
     };
     let kept = move |conn: &mut Conn| {
         let issued = Issued {
-            user: keep(conn, confirm, &user, link, now)?,
+            user: keep(conn, trust, &user, link, now)?,
             resumed: false,
         };
         let answer = Ok(issued);
@@ -164,6 +175,44 @@ async fn one_link(
         Ok(answer)
     };
     app.db.write(kept).await?
+}
+
+/// The first write, and what it decides.
+async fn decide(
+    app: &App,
+    partner: &Partner,
+    request: &LinkRequest,
+    once: Option<&Once>,
+    session: Option<LastSession>,
+) -> Result<Begun, Error> {
+    let (clock, links, once) = (app.clock.clone(), app.config.links.clone(), once.cloned());
+    let (believed, partner) = (app.believed(partner), partner.id.clone());
+    let request = request.clone();
+    let begin = move |conn: &mut Conn| {
+        let begun = begin(conn, &clock, &links, &believed, &partner, &request, session)?;
+        if let Begun::Done(answer) = &begun {
+            keep_answer(conn, once.as_ref(), answer, clock.now())?;
+        }
+        Ok(begun)
+    };
+    Ok(app.db.write(begin).await?)
+}
+
+/// What the provider answered when it was asked for the last session of an attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct LastSession {
+    /// The answer.
+    pub(crate) answer: Result<Option<Details>, Unusable>,
+    /// When it was asked.
+    pub(crate) asked_at: Timestamp,
+}
+
+/// Whether the provider may have made a link although it gave none: then its session counts like that of one it gave.
+fn may_have_made_a_link(error: &Error) -> bool {
+    matches!(
+        error.code(),
+        Code::ProviderUnavailable | Code::ProviderInvalidResponse
+    )
 }
 
 fn keep_answer(
@@ -175,23 +224,9 @@ fn keep_answer(
     once.map_or(Ok(()), |once| once.keep(conn, answer, now))
 }
 
-/// Has the provider make a link of the user's current attempt.
-async fn ask(
-    app: &App,
-    partner: &Partner,
-    request: &LinkRequest,
-    user: &User,
-) -> Result<String, Error> {
-    if needs_session_noted(user, app.config.webhooks.policy) {
-        reconcile::note_session(app, partner, user).await?;
-    }
-    let link = app.capa.create_link(&partner.provider_api_key, request);
-    Ok(link.await?)
-}
-
 fn already_verified(in_doubt: bool) -> Error {
     let detail = if in_doubt {
-        "The user was verified and news against it waits for confirmation. Wait for the status, or insist with forceNew."
+        "The user was verified, and the provider has not confirmed it or there is news against it. Wait for the status, or insist with forceNew."
     } else {
         "The user needs no link. To verify again anyway, insist with forceNew: the user is pending from then on."
     };
@@ -203,16 +238,20 @@ pub(crate) fn begin(
     conn: &mut Conn,
     clock: &Clock,
     links: &Links,
-    confirm: TrustPolicy,
+    believed: &Believed,
     partner: &str,
     request: &LinkRequest,
+    session: Option<LastSession>,
 ) -> QueryResult<Begun> {
-    let now = clock.now();
+    let (now, trust) = (clock.now(), believed.trust);
     let user = match users::find(conn, partner, &request.user_id)? {
-        Some(user) => match rename(conn, &user, request, now)? {
-            Ok(user) => user,
-            Err(taken) => return Ok(Begun::Done(Err(taken))),
-        },
+        Some(user) => {
+            let user = transitions::on_time(conn, user, View::new(now, trust))?;
+            match rename(conn, &user, request, now)? {
+                Ok(user) => user,
+                Err(taken) => return Ok(Begun::Done(Err(taken))),
+            }
+        }
         None => {
             let learnt = match request.external_user_id {
                 Some(_) => None,
@@ -231,16 +270,17 @@ pub(crate) fn begin(
                 country: request.country,
                 redirect_uri: request.partner_redirect_uri.as_deref(),
                 status: Status::Pending,
+                heard: false,
             };
             let user = transitions::register(conn, &new, now)?;
-            if confirm != TrustPolicy::Never {
+            if trust.policy.checks() {
                 reconcile::watch(conn, &user, now)?;
             }
             user
         }
     };
-    let user = ingest::unmatched(conn, user, confirm, now)?;
-    let is_over = |attempt| attempt != user.attempt || user.status.is_final();
+    let user = ingest::unmatched(conn, clock, believed, user)?;
+    let is_over = |attempt| attempt != user.attempt || !user.state().may_have_link();
     if request.attempt.is_some_and(is_over) {
         let resumed = true;
         return Ok(Begun::Done(Ok(Issued { user, resumed })));
@@ -262,17 +302,17 @@ pub(crate) fn begin(
         let too_many = Error::too_many_links(now.until_tomorrow());
         return Ok(Begun::Done(Err(too_many)));
     }
+    if next.is_some()
+        && let Some(waits) = wait_for_session(conn, trust, &user, session, now)?
+    {
+        return Ok(waits);
+    }
     new_links::set(conn, &user.id, now.day(), made + 1)?;
     let user = match next {
         None => user,
-        Some(opened) => {
-            let user = transitions::record(conn, &user, opened, Cause::Link, now)?;
-            if confirm != TrustPolicy::Never {
-                reconcile::next_attempt(conn, &user, now)?;
-            }
-            user
-        }
+        Some(opened) => open(conn, trust, &user, opened, now)?,
     };
+    count_link(conn, &user.id, 1, Some(now))?;
     // If no link can be made now, the one that leads to another country's template must not be handed out in its place.
     let link = user.kyc_link.clone();
     let asked_for = User {
@@ -287,9 +327,72 @@ pub(crate) fn begin(
     transitions::touch(conn, &user, asked_for, now).map(Begun::Ask)
 }
 
-/// Whether the latest session is to be noted first; once a link has been made, the latest one may be of this attempt.
-pub(crate) fn needs_session_noted(user: &User, confirm: TrustPolicy) -> bool {
-    user.awaits_its_first_link() && confirm != TrustPolicy::Never
+/// Before an attempt ends, its last session is noted: what the provider answers about that session later says nothing about
+/// the next attempt. `None` once that is done, and where the provider is never asked.
+fn wait_for_session(
+    conn: &mut Conn,
+    trust: Trust,
+    user: &User,
+    session: Option<LastSession>,
+    now: Timestamp,
+) -> QueryResult<Option<Begun>> {
+    if !trust.policy.checks() {
+        return Ok(None);
+    }
+    let Some(session) = session else {
+        let links = looks::links_asked(conn, &user.id)?;
+        let lately = |at: Option<Timestamp>| at.is_some_and(|at| now.age(at, LATE) < LATE);
+        let too_early =
+            lately(links.no_session_at) || (links.links_asked > 1 && lately(links.link_asked_at));
+        return Ok(Some(if too_early {
+            Begun::Done(Err(Error::session_unknown()))
+        } else {
+            Begun::AskSession(user.clone())
+        }));
+    };
+    let reading = session.answer.as_ref().map(Option::as_ref);
+    let reading = reading.map_err(|unusable| *unusable);
+    let noted = reconcile::note(conn, user, reading, (session.asked_at, now))?;
+    Ok(match noted {
+        Ok(Note::Session | Note::NoneTwice) => None,
+        Ok(Note::NoneOnce | Note::TooEarly | Note::Outdated) | Err(_) => {
+            Some(Begun::Done(Err(Error::session_unknown())))
+        }
+    })
+}
+
+/// Opens the next attempt.
+fn open(
+    conn: &mut Conn,
+    trust: Trust,
+    user: &User,
+    opened: State,
+    now: Timestamp,
+) -> QueryResult<User> {
+    let user = transitions::record(conn, user, opened, Cause::Link, now)?;
+    if trust.policy.checks() {
+        reconcile::next_attempt(conn, &user, now)?;
+    }
+    let none = LinksAsked {
+        links_asked: 0,
+        link_asked_at: None,
+        no_session_at: None,
+    };
+    looks::save_links_asked(conn, &user.id, none)?;
+    Ok(user)
+}
+
+/// Counts a link that the provider is asked for, or takes one back that it certainly did not make; `now` is when the call began
+/// or ended.
+fn count_link(conn: &mut Conn, key: &str, by: i64, now: Option<Timestamp>) -> QueryResult<()> {
+    let before = looks::links_asked(conn, key)?;
+    let after = LinksAsked {
+        links_asked: (before.links_asked + by).max(0),
+        link_asked_at: now.or(before.link_asked_at),
+        // Whatever named no session before did not know of this link's.
+        no_session_at: None,
+    };
+    looks::save_links_asked(conn, key, after)
 }
 
 fn taken() -> Error {
@@ -343,7 +446,7 @@ pub fn open_link<'a>(user: &'a User, links: &Links, now: Timestamp) -> Option<&'
 /// same and open.
 pub(crate) fn keep(
     conn: &mut Conn,
-    confirm: TrustPolicy,
+    trust: Trust,
     asked: &User,
     link: String,
     now: Timestamp,
@@ -352,14 +455,16 @@ pub(crate) fn keep(
     if user.attempt != asked.attempt {
         return Ok(user);
     }
-    // That the attempt has a session now is to be known even if nobody needs the link any more.
+    // The session may be as young as the answer that brought its link.
+    count_link(conn, &user.id, 0, Some(now))?;
+    let user = transitions::on_time(conn, user, View::new(now, trust))?;
     let linked = User {
-        kyc_link: Some(link).filter(|_| !user.status.is_final()),
+        kyc_link: Some(link).filter(|_| user.state().may_have_link()),
         link_created_at: Some(now),
         ..user.clone()
     };
     let linked = transitions::touch(conn, &user, linked, now)?;
-    if confirm != TrustPolicy::Never {
+    if trust.policy.checks() {
         reconcile::watch(conn, &linked, now)?;
     }
     Ok(linked)

@@ -5,7 +5,7 @@
 //! The map, in reading order:
 //!
 //! - [`kyc`]: the rules. What a valid request is, and how an observation moves a user. No I/O.
-//! - [`issue`], [`once`], [`learn`], [`ingest`], [`import`], [`reconcile`], [`catch_up`], [`confirm`], [`overrule`], [`refold`], [`why`]: the
+//! - [`issue`], [`once`], [`learn`], [`ingest`], [`import`], [`distrust`], [`reconcile`], [`catch_up`], [`confirm`], [`overrule`], [`refold`], [`why`]: the
 //!   verbs. Plain functions over the three below.
 //! - [`capa`]: all that is only true of the provider: its calls, its signature, a sandbox that stands in for it.
 //! - [`db`]: the store; the only code that knows diesel.
@@ -24,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod confirm;
 pub mod db;
+pub mod distrust;
 pub mod error;
 pub mod flights;
 pub mod import;

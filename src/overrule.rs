@@ -6,10 +6,10 @@
 use crate::clock::Clock;
 use crate::db::overrides::{self, Override};
 use crate::db::transitions::{self, Cause};
-use crate::db::users::{self, User};
+use crate::db::users::{self, User, View};
 use crate::db::{Conn, QueryResult};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{TrustPolicy, overrule};
+use crate::kyc::verification::{Trust, overrule};
 use crate::reconcile;
 
 /// What an admin wants.
@@ -28,7 +28,7 @@ pub struct Order {
 pub fn user(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: TrustPolicy,
+    trust: Trust,
     (partner, user_id): (&str, &str),
     order: Order,
 ) -> QueryResult<Option<User>> {
@@ -36,6 +36,7 @@ pub fn user(
         return Ok(None);
     };
     let now = clock.now();
+    let user = transitions::on_time(conn, user, View::new(now, trust))?;
     let after = overrule(user.state(), order.status);
     overrides::record(
         conn,
@@ -51,7 +52,7 @@ pub fn user(
         },
     )?;
     let moved = transitions::record(conn, &user, after, Cause::Manual, now)?;
-    if confirm != TrustPolicy::Never {
+    if trust.policy.checks() {
         reconcile::overruled(conn, &moved, now)?;
     }
     users::find(conn, partner, user_id)

@@ -6,14 +6,15 @@
 //! for as long as nothing else happens in between.
 
 use crate::capa::payload;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::db::acts::{self, Act};
 use crate::db::deliveries::{self, Delivery};
-use crate::db::transitions::Cause;
+use crate::db::transitions::{self, Cause};
+use crate::db::users::View;
 use crate::db::{Conn, QueryResult};
-use crate::ingest::{self, Decided, Folded};
+use crate::ingest::{self, Applied, Decided};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Outcome, TrustPolicy};
+use crate::kyc::verification::{Outcome, Trust};
 
 /// What folding a delivery once more does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +54,14 @@ pub enum WhyNot {
 }
 
 /// What [`again`] would do with the delivery as things stand. It changes nothing.
-pub fn would(conn: &mut Conn, confirm: TrustPolicy, delivery: &Delivery) -> QueryResult<Would> {
-    Ok(match decide(conn, confirm, delivery)? {
-        Ok(folded) => told(&folded, confirm),
+pub fn would(
+    conn: &mut Conn,
+    trust: Trust,
+    delivery: &Delivery,
+    now: Timestamp,
+) -> QueryResult<Would> {
+    Ok(match decide(conn, trust, delivery, now)? {
+        Ok(applied) => told(&applied, trust),
         Err(why_not) => Would::Nothing(why_not),
     })
 }
@@ -71,18 +77,20 @@ pub fn would(conn: &mut Conn, confirm: TrustPolicy, delivery: &Delivery) -> Quer
 pub fn again(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: TrustPolicy,
+    trust: Trust,
     admin: &str,
     delivery_id: &str,
 ) -> QueryResult<Option<Would>> {
     let Some((delivery, _)) = deliveries::by_id(conn, delivery_id)? else {
         return Ok(None);
     };
-    let mut folded = match decide(conn, confirm, &delivery)? {
+    let now = clock.now();
+    let mut folded = match decide(conn, trust, &delivery, now)? {
         Ok(folded) => folded,
         Err(why_not) => return Ok(Some(Would::Nothing(why_not))),
     };
-    let told = told(&folded, confirm);
+    let told = told(&folded, trust);
+    folded.user = transitions::on_time(conn, folded.user, View::new(now, trust))?;
     if delivery.user_key.is_none() {
         deliveries::matched(conn, &delivery, &folded.user, folded.outcome)?;
         ingest::chain(conn, &mut folded, &delivery.id)?;
@@ -95,8 +103,7 @@ pub fn again(
         event: delivery.event.as_deref().unwrap_or_default(),
         delivery_id: &delivery.id,
     };
-    let now = clock.now();
-    ingest::carry_out(conn, confirm, &folded, cause, now)?;
+    ingest::carry_out(conn, clock, trust, &folded, cause)?;
     let act = Act {
         id: clock.id(),
         user_key: folded.user.id.clone(),
@@ -111,32 +118,33 @@ pub fn again(
 
 fn decide(
     conn: &mut Conn,
-    confirm: TrustPolicy,
+    trust: Trust,
     delivery: &Delivery,
-) -> QueryResult<Result<Box<Folded>, WhyNot>> {
-    Ok(match ingest::decide(conn, confirm, delivery)? {
-        Decided::Folded(folded) => match &delivery.user_key {
+    now: Timestamp,
+) -> QueryResult<Result<Box<Applied>, WhyNot>> {
+    Ok(match ingest::decide(conn, trust, delivery, now)? {
+        Decided::Applied(folded) => match &delivery.user_key {
             Some(key) if *key != folded.user.id => Err(WhyNot::SomebodyElse),
             _ => Ok(folded),
         },
-        Decided::Stray(Outcome::Unreadable) => Err(WhyNot::Unreadable),
-        Decided::Stray(Outcome::Unmatched) => Err(WhyNot::Nobody),
-        Decided::Stray(_) => Err(match delivery.family.as_deref() {
+        Decided::Unmatched(Outcome::Unreadable) => Err(WhyNot::Unreadable),
+        Decided::Unmatched(Outcome::Unmatched) => Err(WhyNot::Nobody),
+        Decided::Unmatched(_) => Err(match delivery.family.as_deref() {
             Some(payload::KYC) => WhyNot::UnknownEvent,
             _ => WhyNot::OtherType,
         }),
     })
 }
 
-fn told(folded: &Folded, confirm: TrustPolicy) -> Would {
+fn told(folded: &Applied, trust: Trust) -> Would {
     let user = &folded.user;
     Would::Fold {
         partner: user.partner.clone(),
         user_id: user.user_id.clone(),
         outcome: folded.outcome,
-        before: user.state().shown(),
+        before: folded.before.shown(),
         after: folded.after.shown(),
-        look: confirm != TrustPolicy::Never,
+        look: trust.policy.checks(),
     }
 }
 

@@ -131,6 +131,7 @@ mod tests {
             country: "DO",
             redirect_uri: None,
             status: Status::Pending,
+            heard: false,
         };
         let mut conn = in_memory();
         transitions::register(&mut conn, &new, Timestamp(0)).unwrap();

@@ -3,20 +3,22 @@
 
 use std::time::Duration;
 
+use crate::capa::details::Unusable;
 use crate::clock::Timestamp;
 use crate::db::deliveries::{self, Delivery};
 use crate::db::looks::{self, Memory};
 use crate::db::overrides::{self, Override};
-use crate::db::users::{self, User};
+use crate::db::users::{self, UserNow, View};
 use crate::db::{Conn, QueryResult};
 use crate::kyc::looks::STALLED;
 use crate::kyc::status::{Source, Status};
+use crate::kyc::verification::Unconfirmed;
 use crate::language::Language;
 
 /// All that the paragraph is made of.
 #[derive(Clone, Debug)]
 pub struct Known {
-    user: User,
+    user: UserNow,
     memory: Memory,
     /// The delivery that came last.
     delivery: Option<Delivery>,
@@ -25,19 +27,25 @@ pub struct Known {
 }
 
 /// Reads what is known of a user; `None` when the partner has none with that id.
-pub fn known(conn: &mut Conn, partner: &str, user_id: &str) -> QueryResult<Option<Known>> {
+pub fn known(
+    conn: &mut Conn,
+    partner: &str,
+    user_id: &str,
+    view: View,
+) -> QueryResult<Option<Known>> {
     let Some(user) = users::find(conn, partner, user_id)? else {
         return Ok(None);
     };
     let memory = looks::of(conn, &user.id)?;
     let came = deliveries::of_user(conn, &user)?;
     let orders = overrides::of_user(conn, &user.id)?;
+    let user = user.at(view);
     Ok(Some(Known::new(&user, &memory, &came, &orders)))
 }
 
 impl Known {
     /// Puts together what has been read of a user already: all that came for it and all that admins set, both oldest first.
-    pub fn new(user: &User, memory: &Memory, came: &[Delivery], orders: &[Override]) -> Known {
+    pub fn new(user: &UserNow, memory: &Memory, came: &[Delivery], orders: &[Override]) -> Known {
         let last = came.iter().max_by_key(|delivery| delivery.last_received_at);
         let order = orders.last();
         Known {
@@ -148,32 +156,82 @@ impl Known {
                 format!(" Las últimas {times} veces no hubo una respuesta utilizable."),
             ),
         };
+        let unusable = match self.unusable(language) {
+            Some(reason) => language.choose(
+                format!(" Its answer was unusable because {reason}."),
+                format!(" Su respuesta no se pudo utilizar porque {reason}."),
+            ),
+            None => String::new(),
+        };
         language.choose(
-            format!("The provider was last asked on {at}; {said}.{failed}"),
-            format!("Se consultó al proveedor por última vez el {at}; {said}.{failed}"),
+            format!("The provider was last asked on {at}; {said}.{failed}{unusable}"),
+            format!("Se consultó al proveedor por última vez el {at}; {said}.{failed}{unusable}"),
         )
+    }
+
+    /// Why the provider's last answer was unusable.
+    fn unusable(&self, language: Language) -> Option<&'static str> {
+        let unusable = Unusable::from_word(self.memory.unusable.as_deref()?)?;
+        Some(match unusable {
+            Unusable::Status => language.choose(
+                "its HTTP status was a success other than 200",
+                "su estado HTTP fue un éxito distinto de 200",
+            ),
+            Unusable::NoJson => language.choose("it was no JSON object", "no era un objeto JSON"),
+            Unusable::NotSuccess => {
+                language.choose("it said success: false", "decía success: false")
+            }
+            Unusable::DoubledName => language.choose(
+                "a name stood in it twice",
+                "un nombre aparecía en ella dos veces",
+            ),
+            Unusable::NoReference => {
+                language.choose("it did not name the user", "no nombraba al usuario")
+            }
+            Unusable::OtherReference => {
+                language.choose("it named another user", "nombraba a otro usuario")
+            }
+            Unusable::UnknownWord => language.choose(
+                "its result was an unknown word",
+                "su resultado era una palabra desconocida",
+            ),
+            Unusable::NoSession => {
+                language.choose("it named no session", "no nombraba ninguna sesión")
+            }
+            Unusable::OlderSession => language.choose(
+                "its session was older than the known one",
+                "su sesión era anterior a la conocida",
+            ),
+        })
     }
 
     fn waited_for(&self, language: Language) -> String {
         let user = &self.user;
+        let unconfirmed = self.unconfirmed(language);
         if self.memory.conflict {
             let conflict = language.choose(
-                "What the provider sent and what it answers disagree, and that did not settle by itself.",
-                "Lo que el proveedor envió y lo que responde no coinciden, y eso no se resolvió por sí solo.",
+                "Webhooks and the provider's answer disagree, and that did not settle by itself.",
+                "Los webhooks y la respuesta del proveedor no coinciden, y eso no se resolvió por sí solo.",
             );
-            return conflict.to_owned();
+            return format!("{unconfirmed}{conflict}");
         }
-        match (user.held, user.status) {
+        let waits = match (user.held, user.status) {
             (Some(held), Status::Verified) => language.choose(
-                format!("The user was verified, but there is word of {held}: until the provider confirms one or the other it reads in_review."),
-                format!("El usuario estaba en verified, pero hay noticia de {held}: hasta que el proveedor confirme lo uno o lo otro, figura como in_review."),
+                format!("The user was verified, but an event says {held}: until a check confirms one or the other it reads in_review."),
+                format!("El usuario estaba en verified, pero un evento dice {held}: hasta que una consulta confirme lo uno o lo otro, figura como in_review."),
             ),
             (Some(held), _) => language.choose(
                 format!("An event that says {held} waits for the provider to confirm it."),
                 format!("Un evento que dice {held} espera a que el proveedor lo confirme."),
             ),
-            (None, status) if status.is_final() => language
+            (None, status) if status.is_final() && user.unconfirmed.is_none() => language
                 .choose("Nothing is waited for.", "No se espera nada.")
+                .to_owned(),
+            (None, status) if status.is_final() => language
+                .choose(
+                    "A check that agrees is waited for.",
+                    "Se espera una consulta que lo confirme.",
+                )
                 .to_owned(),
             (None, _) => language
                 .choose(
@@ -181,6 +239,26 @@ impl Known {
                     "Se espera el veredicto del proveedor.",
                 )
                 .to_owned(),
+        };
+        format!("{unconfirmed}{waits}")
+    }
+
+    /// What is known against a verdict that a webhook set, with a space behind it.
+    fn unconfirmed(&self, language: Language) -> &'static str {
+        match (self.user.unconfirmed, self.user.status) {
+            (None, _) => "",
+            (Some(Unconfirmed::TimedOut), Status::Verified) => language.choose(
+                "A webhook set the verdict and no check has confirmed it in time, so it reads in_review. ",
+                "Un webhook fijó el veredicto y ninguna consulta lo ha confirmado a tiempo, por lo que figura como in_review. ",
+            ),
+            (Some(Unconfirmed::Denied), Status::Verified) => language.choose(
+                "A webhook set the verdict and the provider has none when it is asked, so it reads in_review and the user may have a new link. ",
+                "Un webhook fijó el veredicto y el proveedor no tiene ninguno cuando se le consulta, por lo que figura como in_review y el usuario puede recibir un enlace nuevo. ",
+            ),
+            (Some(_), _) => language.choose(
+                "A webhook set the verdict and no check has confirmed it yet. ",
+                "Un webhook fijó el veredicto y ninguna consulta lo ha confirmado todavía. ",
+            ),
         }
     }
 
@@ -253,8 +331,8 @@ fn because(language: Language, source: Source) -> &'static str {
             "porque así lo dijo un webhook firmado",
         ),
         Source::Provider => language.choose(
-            "because the provider answered so when it was asked",
-            "porque así respondió el proveedor cuando se le consultó",
+            "because the provider answered so, or confirmed nothing in time",
+            "porque así respondió el proveedor, o no confirmó nada a tiempo",
         ),
         Source::Manual => language.choose("because it was imported so", "porque así se importó"),
     }
@@ -277,10 +355,15 @@ fn span(span: Duration) -> String {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::db::users::User;
     use crate::db::{in_memory, transitions};
     use crate::kyc::verification::Outcome;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+    const VIEW: View = View {
+        now: NOW,
+        unconfirmed_for: Duration::from_secs(300),
+    };
 
     /// A user in its first attempt of whom nothing else is known, on a store of its own.
     fn plain() -> Known {
@@ -293,10 +376,17 @@ mod tests {
             country: "DO",
             redirect_uri: None,
             status: Status::Pending,
+            heard: false,
         };
         let user = transitions::register(&mut conn, &new, NOW).unwrap();
         let memory = looks::of(&mut conn, &user.id).unwrap();
-        Known::new(&user, &memory, &[], &[])
+        Known::new(&user.at(VIEW), &memory, &[], &[])
+    }
+
+    fn alter(known: &mut Known, change: impl FnOnce(&mut User)) {
+        let mut user = known.user.clone().into_inner();
+        change(&mut user);
+        known.user = user.at(VIEW);
     }
 
     fn delivery(event: Option<&str>, outcome: Outcome, repeats: i64) -> Delivery {
@@ -350,27 +440,37 @@ mod tests {
         vary(
             &mut states,
             &[
-                |known| known.user.status = Status::Pending,
-                |known| known.user.status = Status::InReview,
-                |known| known.user.status = Status::Verified,
-                |known| known.user.status = Status::Rejected,
+                |known| alter(known, |user| user.status = Status::Pending),
+                |known| alter(known, |user| user.status = Status::InReview),
+                |known| alter(known, |user| user.status = Status::Verified),
+                |known| alter(known, |user| user.status = Status::Rejected),
             ],
         );
         vary(
             &mut states,
             &[
                 |_| {},
-                |known| known.user.held = Some(Status::Rejected),
-                |known| known.user.held = Some(Status::Verified),
+                |known| alter(known, |user| user.held = Some(Status::Rejected)),
+                |known| alter(known, |user| user.held = Some(Status::Verified)),
             ],
         );
         vary(
             &mut states,
             &[
-                |known| known.user.source = Source::Link,
-                |known| known.user.source = Source::Webhook,
-                |known| known.user.source = Source::Provider,
-                |known| known.user.source = Source::Manual,
+                |_| {},
+                |known| alter(known, |user| user.unconfirmed = Some(Unconfirmed::Believed)),
+                |known| alter(known, |user| user.unconfirmed = Some(Unconfirmed::TimedOut)),
+                |known| alter(known, |user| user.unconfirmed = Some(Unconfirmed::Denied)),
+                |known| known.memory.unusable = Some("no_reference".to_owned()),
+            ],
+        );
+        vary(
+            &mut states,
+            &[
+                |known| alter(known, |user| user.source = Source::Link),
+                |known| alter(known, |user| user.source = Source::Webhook),
+                |known| alter(known, |user| user.source = Source::Provider),
+                |known| alter(known, |user| user.source = Source::Manual),
                 |known| known.order = Some(order()),
             ],
         );
@@ -469,15 +569,15 @@ mod tests {
     #[test]
     fn the_spanish_paragraph_reads_so() {
         let mut known = plain();
-        known.user.status = Status::Verified;
-        known.user.held = Some(Status::Rejected);
-        known.user.source = Source::Webhook;
+        alter(&mut known, |user| user.status = Status::Verified);
+        alter(&mut known, |user| user.held = Some(Status::Rejected));
+        alter(&mut known, |user| user.source = Source::Webhook);
         known.delivery = Some(delivery(Some("REJECTED_KYC"), Outcome::Held, 1));
         known.memory.due_at = Some(NOW);
         let paragraph = "En el intento 1 el usuario figura como in_review desde el 2027-01-15T08:00:00.000Z, porque así lo dijo \
             un webhook firmado. El último webhook fue REJECTED_KYC, el 2027-01-15T08:00:00.000Z, por 2.ª vez; su resultado fue \
-            “held”. Todavía no se ha consultado al proveedor sobre el usuario. El usuario estaba en verified, pero hay noticia \
-            de rejected: hasta que el proveedor confirme lo uno o lo otro, figura como in_review. La próxima consulta al \
+            “held”. Todavía no se ha consultado al proveedor sobre el usuario. El usuario estaba en verified, pero un evento dice \
+            rejected: hasta que una consulta confirme lo uno o lo otro, figura como in_review. La próxima consulta al \
             proveedor toca ahora. Una persona puede hacer que se consulte al proveedor de inmediato (confirm), revisar el caso \
             en el panel del proveedor o fijar el estado a mano con un motivo (override).";
         assert_eq!(known.explain(Language::Spanish, NOW), paragraph);
@@ -486,10 +586,10 @@ mod tests {
     #[test]
     fn what_was_set_by_hand_in_an_earlier_attempt_explains_nothing() {
         let known = plain();
-        let mut user = known.user.clone();
+        let mut user = known.user.clone().into_inner();
         user.overridden = true;
         let counts = |user: &User| {
-            Known::new(user, &known.memory, &[], &[order()])
+            Known::new(&user.clone().at(VIEW), &known.memory, &[], &[order()])
                 .order
                 .is_some()
         };

@@ -26,10 +26,10 @@ use crate::kyc::loopback::is_loopback;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const LINK_LENGTH_CAP: usize = 4096;
-/// The only reason seen: a small image without any CA certificates.
-const NO_TLS: &str = "cannot verify the provider's TLS certificate: install the CA certificates of the system (Debian, Ubuntu, Alpine: the package ca-certificates), or name a file of them in SSL_CERT_FILE";
 /// The provider's sentences are passed on up to this many characters.
 const MESSAGE_CAP: usize = 2000;
+/// The only reason seen: a small image without any CA certificates.
+const NO_TLS: &str = "cannot verify the provider's TLS certificate: install the CA certificates of the system (Debian, Ubuntu, Alpine: the package ca-certificates), or name a file of them in SSL_CERT_FILE";
 
 /// A connection pool to the provider; partners differ only in the key they send.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::client::{Client, Error, refusal};
 use super::meter::Call;
 use super::object::{self, Node};
-use crate::kyc::looks::Session;
+use crate::kyc::sessions::Session;
 
 /// No word or id of the provider's is kept beyond this many bytes.
 const LONGEST: usize = 128;

@@ -20,7 +20,8 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::db::deliveries::{self, Arrived};
 use crate::db::users::{self, Count};
-use crate::db::{Conn, QueryResult, looks, transitions};
+use crate::db::{Conn, QueryResult, looks, transitions, unconfirmed};
+use crate::kyc::looks::Lane;
 use crate::kyc::verification::Outcome;
 use crate::metrics::Metrics;
 use month::{KEPT, Month, Tally};
@@ -71,8 +72,10 @@ pub struct Figures {
     pub users: Count,
     /// Deliveries that wait for their user to be registered.
     pub unmatched: i64,
-    /// When the earliest look is due; `None` where none ever will be.
-    pub next_look: Option<Timestamp>,
+    /// When the earliest check of each lane is due; `None` where none is.
+    pub due: Vec<(Lane, Option<Timestamp>)>,
+    /// Users who read `verified` though no check has confirmed it.
+    pub unconfirmed: i64,
     /// What came, by when it came first.
     pub deliveries: Deliveries,
     /// What the last days were like.
@@ -186,12 +189,18 @@ fn partners(app: &App) -> Vec<String> {
 }
 
 impl Figures {
+    /// When the earliest check is due; `None` where none ever will be.
+    pub fn next_check(&self) -> Option<Timestamp> {
+        self.due.iter().filter_map(|(_, due)| *due).min()
+    }
+
     /// Of nobody.
     fn none(now: Timestamp) -> Figures {
         Figures {
             users: Count::default(),
             unmatched: 0,
-            next_look: None,
+            due: Lane::ALL.map(|lane| (lane, None)).into(),
+            unconfirmed: 0,
             deliveries: Deliveries::default(),
             month: Month::empty(now),
         }
@@ -200,11 +209,21 @@ impl Figures {
     fn add(&mut self, other: &Figures) {
         self.users.add(&other.users);
         self.unmatched += other.unmatched;
-        self.next_look = self.next_look.into_iter().chain(other.next_look).min();
+        for ((_, due), (_, other)) in self.due.iter_mut().zip(&other.due) {
+            *due = due.iter().chain(other).min().copied();
+        }
+        self.unconfirmed += other.unconfirmed;
         self.deliveries.hour.add(&other.deliveries.hour);
         self.deliveries.day.add(&other.deliveries.day);
         self.month.add(&other.month);
     }
+}
+
+fn due(conn: &mut Conn, partner: &str) -> QueryResult<Vec<(Lane, Option<Timestamp>)>> {
+    let lanes = Lane::ALL.into_iter();
+    lanes
+        .map(|lane| Ok((lane, looks::oldest_due(conn, partner, lane)?)))
+        .collect()
 }
 
 fn last_deliveries(conn: &mut Conn, partners: &[String]) -> QueryResult<Vec<Option<Timestamp>>> {
@@ -225,7 +244,8 @@ fn count(conn: &mut Conn, now: Timestamp, partners: &[String]) -> QueryResult<Co
         Ok(Figures {
             users: users.remove(partner).unwrap_or_default(),
             unmatched: unmatched.get(partner).copied().unwrap_or(0),
-            next_look: looks::next_due(conn, partner)?,
+            due: due(conn, partner)?,
+            unconfirmed: unconfirmed::believed(conn, partner)?,
             deliveries: came.remove(partner).unwrap_or_default(),
             month: month(conn, now, partner)?,
         })

@@ -16,12 +16,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::capa::signature::Verifier;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{self, Db, Error, Trouble, file};
 use crate::import::lines::Lines;
 use crate::import::{self, Entry, Loaded};
-use crate::kyc::verification::TrustPolicy;
+use crate::ingest::Believed;
 
 /// How many users are loaded in one write, with nobody beside and beside a service.
 const AT_ONCE_ALONE: usize = 50_000;
@@ -50,18 +51,22 @@ pub struct Arguments {
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::load(config, config::process_environment()?)?;
     let partner = &arguments.partner;
-    if !config.partners.iter().any(|known| known.id == *partner) {
+    let configured = config.partners.iter().find(|known| known.id == *partner);
+    let Some(configured) = configured else {
         bail!("no partner of the configuration is called {partner}");
-    }
+    };
     let name = arguments.file.display();
     let (file, bar) = open(&arguments.file).with_context(|| format!("cannot open {name}"))?;
     let input = BufReader::with_capacity(BUFFER, bar.wrap_read(file));
     let lines = Lines::open(input).with_context(|| format!("cannot use {name}"))?;
     let import = Import {
         db: Db::open(&config.database.path, config.provider.environment)?,
-        path: config.database.path,
+        path: config.database.path.clone(),
         clock: Clock::system(),
-        confirm: config.webhooks.policy,
+        believed: Believed {
+            trust: configured.trust,
+            verifier: Arc::new(Verifier::new(&configured.webhook_secrets, 1)),
+        },
         partner: partner.clone(),
         bar,
     };
@@ -93,7 +98,7 @@ struct Import {
     db: Db,
     path: PathBuf,
     clock: Clock,
-    confirm: TrustPolicy,
+    believed: Believed,
     partner: String,
     bar: ProgressBar,
 }
@@ -155,11 +160,11 @@ impl Import {
     async fn write(&self, entries: Arc<[Entry]>) -> Result<Vec<Loaded>, Error> {
         let mut tries = 1;
         loop {
-            let (clock, confirm) = (self.clock.clone(), self.confirm);
+            let (clock, believed) = (self.clock.clone(), self.believed.clone());
             let (partner, entries) = (self.partner.clone(), Arc::clone(&entries));
             let load = move |conn: &mut db::Conn| {
                 db::widen_cache(conn)?;
-                import::users(conn, &clock, confirm, &partner, &entries)
+                import::users(conn, &clock, &believed, &partner, &entries)
             };
             let written = self.db.write(load).await;
             match written {

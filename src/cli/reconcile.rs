@@ -16,8 +16,8 @@ use crate::config::{self, Config};
 use crate::db::looks;
 use crate::db::users::{self, User};
 use crate::kyc::looks::Lane;
-use crate::kyc::verification::TrustPolicy;
-use crate::{catch_up, logging, reconcile};
+use crate::reconcile::{self, asked};
+use crate::{catch_up, logging};
 
 /// How long to wait for the provider's rate to allow more.
 const REST: Duration = Duration::from_millis(100);
@@ -44,13 +44,20 @@ pub struct Arguments {
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
     logging::init(&config.log)?;
-    if config.webhooks.policy == TrustPolicy::Never {
-        bail!("webhooks.confirm is never, so the provider must not be asked");
-    }
     if let Some(partner) = &arguments.partner
         && !config.partners.iter().any(|known| known.id == *partner)
     {
         bail!("no partner of the configuration is called {partner}");
+    }
+    let of_interest = |partner: &&config::Partner| {
+        arguments
+            .partner
+            .as_ref()
+            .is_none_or(|wanted| *wanted == partner.id)
+    };
+    let mut wanted = config.partners.iter().filter(of_interest);
+    if !wanted.any(|partner| partner.trust.policy.checks()) {
+        bail!("confirm is never, so the provider must not be asked");
     }
     let app = App::build(config, Clock::system())?;
     rt::System::new().block_on(async {
@@ -78,20 +85,24 @@ async fn one(app: &App, arguments: &Arguments, user_id: &str) -> anyhow::Result<
     let place = app
         .partner_place(&user.partner)
         .context("the user's partner is not in the configuration")?;
-    let before = user.state().shown();
-    if let Err(error) = reconcile::now(app, place, user, app.clock.now()).await {
-        bail!("{error}: {}", error.detail());
+    let before = user.clone().at(app.view()).state().shown();
+    match asked::check(app, place, user, Duration::ZERO).await {
+        Ok(None) => {}
+        Ok(Some(unusable)) => bail!("the provider's answer is unusable: {unusable}"),
+        Err(error) => bail!("{error}: {}", error.detail()),
     }
     let key = user.id.clone();
     let user = app.db.read(move |conn| users::by_key(conn, &key)).await?;
-    println!("{before} -> {}", user.state().shown());
+    println!("{before} -> {}", user.at(app.view()).state().shown());
     Ok(())
 }
 
 async fn many(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
     let now = app.clock.now();
     let chosen = |id: &str| arguments.partner.as_ref().is_none_or(|wanted| wanted == id);
-    let ids = app.config.partners.iter().map(|partner| partner.id.clone());
+    let checked = app.config.partners.iter();
+    let checked = checked.filter(|partner| partner.trust.policy.checks());
+    let ids = checked.map(|partner| partner.id.clone());
     let partners: Vec<String> = ids.filter(|id| chosen(id)).collect();
     let opening = if arguments.all {
         catch_up::Scope::Everybody
@@ -131,7 +142,7 @@ async fn is_open(app: &App, partners: &[String]) -> anyhow::Result<bool> {
     for partner in partners {
         let place = app.partner_place(partner);
         let place = place.context("a partner is not in the configuration")?;
-        if let Some(wait) = reconcile::closed(app, place) {
+        if let Some(wait) = asked::closed(app, place) {
             let seconds = wait.as_secs() + 1;
             bail!(
                 "the provider fails or refuses the key of {partner}; try again in {seconds} s. What is open stays open: a running service goes on with it at its next start"

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::Db;
+use crate::db::users::View;
 use crate::language::Language;
 use crate::why;
 
@@ -28,10 +29,12 @@ pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
     let db = Db::open(&config.database.path, config.provider.environment)?;
     let (partner, user) = (arguments.partner.clone(), arguments.user.clone());
+    let now = Clock::system().now();
+    let view = View::new(now, config.webhooks);
     let known = rt::System::new()
-        .block_on(db.read(move |conn| why::known(conn, &partner, &user)))?
+        .block_on(db.read(move |conn| why::known(conn, &partner, &user, view)))?
         .context("that partner has no user with this userId")?;
-    let said = known.explain(Language::English, Clock::system().now());
+    let said = known.explain(Language::English, now);
     println!("{said}");
     Ok(())
 }

@@ -4,26 +4,26 @@ use diesel::prelude::*;
 
 use super::schema::attempts;
 use super::{Conn, QueryResult};
-use crate::kyc::looks::Session;
+use crate::kyc::sessions::Session;
 
 /// A session of the provider's, by its own id and time.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 pub struct KnownSession {
     /// The attempt it belongs to.
     pub attempt: i64,
-    /// The provider's id of it.
-    pub id: String,
+    /// The provider's id of it; `None` where the attempt ended and the provider knew of no session.
+    pub id: Option<String>,
     /// When it was created, in microseconds of the provider's clock.
     pub created_at: Option<i64>,
 }
 
 impl KnownSession {
     /// As the rule takes it.
-    pub fn as_session(&self) -> Session<'_> {
-        Session {
-            id: &self.id,
+    pub fn as_session(&self) -> Option<Session<'_>> {
+        self.id.as_deref().map(|id| Session {
+            id,
             created_at: self.created_at,
-        }
+        })
     }
 }
 
@@ -40,16 +40,16 @@ pub fn of_user(conn: &mut Conn, user_key: &str) -> QueryResult<Vec<KnownSession>
         .load(conn)
 }
 
-/// Notes the latest session of an attempt, in the place of one known before.
+/// Notes the latest session of an attempt, in the place of one known before; `None` notes that there is none.
 pub fn note(
     conn: &mut Conn,
     user_key: &str,
     attempt: i64,
-    session: Session<'_>,
+    session: Option<Session<'_>>,
 ) -> QueryResult<()> {
     let known = (
-        attempts::session_id.eq(session.id),
-        attempts::session_created_at.eq(session.created_at),
+        attempts::session_id.eq(session.map(|session| session.id)),
+        attempts::session_created_at.eq(session.and_then(|session| session.created_at)),
     );
     diesel::insert_into(attempts::table)
         .values((
@@ -69,7 +69,8 @@ pub fn knows_one_before(conn: &mut Conn, user_key: &str, attempt: i64) -> QueryR
     diesel::select(diesel::dsl::exists(
         attempts::table
             .filter(attempts::user_key.eq(user_key))
-            .filter(attempts::attempt.lt(attempt)),
+            .filter(attempts::attempt.lt(attempt))
+            .filter(attempts::session_id.is_not_null()),
     ))
     .get_result(conn)
 }

@@ -194,6 +194,12 @@ pub fn seen_before_attempt(
     Ok(search(conn, user, |_| true, seen)?.is_some())
 }
 
+/// Whether the user received exactly this signature before the delivery or act with that id.
+pub fn seen_before(conn: &mut Conn, user: &User, id: &str, signature: &[u8]) -> QueryResult<bool> {
+    let seen = |link: &Link| link.id.as_str() < id && link.signature == signature;
+    Ok(search(conn, user, |_| true, seen)?.is_some())
+}
+
 /// The deliveries that wait for a user of that id to be registered, in the order received.
 pub fn unmatched(
     conn: &mut Conn,
@@ -230,6 +236,45 @@ pub fn matched(
     let stray = (&delivery.partner, &user.external_user_id, &delivery.id);
     let rows = diesel::delete(strays::table.find(stray)).execute(conn)?;
     exactly_one(rows)
+}
+
+/// At most `limit` of the partner's applied deliveries that the secret with that label verified, received at `since` or later,
+/// after the one with id `after`.
+pub fn applied_with(
+    conn: &mut Conn,
+    (partner, secret): (&str, &str),
+    since: Timestamp,
+    after: &str,
+    limit: i64,
+) -> QueryResult<Vec<Delivery>> {
+    deliveries::table
+        .filter(deliveries::id.gt(after))
+        .filter(deliveries::partner.eq(partner))
+        .filter(deliveries::secret.eq(secret))
+        .filter(deliveries::outcome.eq(Outcome::Applied))
+        .filter(deliveries::received_at.ge(since))
+        .order(deliveries::id)
+        .limit(limit)
+        .select(Delivery::as_select())
+        .load(conn)
+}
+
+/// Deletes the partner's unmatched deliveries that the secret with that label verified; answers how many they were.
+pub fn drop_unmatched_with(conn: &mut Conn, partner: &str, secret: &str) -> QueryResult<usize> {
+    let ids: Vec<String> = deliveries::table
+        .inner_join(strays::table.on(strays::delivery_id.eq(deliveries::id)))
+        .filter(strays::partner.eq(partner))
+        .filter(deliveries::secret.eq(secret))
+        .filter(deliveries::outcome.eq(Outcome::Unmatched))
+        .select(deliveries::id)
+        .load(conn)?;
+    for id in &ids {
+        diesel::delete(strays::table.filter(strays::partner.eq(partner)))
+            .filter(strays::delivery_id.eq(id))
+            .execute(conn)?;
+        diesel::delete(deliveries::table.find(id)).execute(conn)?;
+    }
+    Ok(ids.len())
 }
 
 /// Writes down what became of a user's delivery when it was folded once more. All else of the row stays as it came.

@@ -186,8 +186,11 @@ pub(super) fn open(path: &Path, environment: Environment) -> anyhow::Result<Conn
     refuse_other(&mut conn, path, environment)?;
     conn.run_pending_migrations(MIGRATIONS)
         .map_err(|error| anyhow::anyhow!("cannot bring the database up to date: {error}"))?;
-    stamps::keep(&mut conn, stamps::ENVIRONMENT, environment.as_str())
-        .context("cannot stamp the database")?;
+    // Where it is stamped already nothing is written, so that a command need not wait for a service that writes.
+    if stamps::find(&mut conn, stamps::ENVIRONMENT)?.is_none() {
+        stamps::keep(&mut conn, stamps::ENVIRONMENT, environment.as_str())
+            .context("cannot stamp the database")?;
+    }
     // Another process may have stamped it first.
     refuse_other(&mut conn, path, environment)?;
     // What a process before left in the log is put into the file and flushed, so that nothing written from now on stands

@@ -9,7 +9,7 @@ use diesel::sqlite::Sqlite;
 use super::kept;
 use super::schema::users;
 use super::{Conn, QueryResult, exactly_one};
-use crate::clock::Timestamp;
+use crate::clock::{SET_BACK, Timestamp};
 use crate::kyc::looks::{Lane, Looks};
 use crate::kyc::status::Status;
 
@@ -21,6 +21,8 @@ pub struct Memory {
     pub hint_seq: i64,
     /// What the last hint of this attempt said that was more than `submitted`.
     pub hint: Option<Status>,
+    /// Whether the unconfirmed `verified` was applied to a user in review, with no other news since.
+    pub after_review: bool,
     /// When the last hint came.
     pub hinted_at: Option<Timestamp>,
     /// The last ticket given to a look.
@@ -40,9 +42,11 @@ pub struct Memory {
     /// The provider's last word of this attempt, as it came.
     pub provider_word: Option<String>,
     /// Since when the provider has had no verdict of a verified user.
-    pub unconfirmed_since: Option<Timestamp>,
-    /// Looks in a row that brought nothing usable.
+    pub no_verdict_since: Option<Timestamp>,
+    /// Checks in a row that brought nothing usable.
     pub failures: i64,
+    /// Why the last answer was unusable; `None` once one is usable.
+    pub unusable: Option<String>,
     /// Whether a person must see why hints and provider disagree.
     pub conflict: bool,
 }
@@ -53,11 +57,11 @@ impl Memory {
         Looks {
             hint_seq: self.hint_seq,
             hint: self.hint,
+            after_review: self.after_review,
             pull_ticket: self.pull_ticket,
             applied_ticket: self.applied_ticket,
             step: self.step,
             verdict: self.verdict(),
-            confirmed: self.confirmed_at.is_some(),
             conflict: self.conflict,
         }
     }
@@ -73,10 +77,10 @@ impl Memory {
         Memory {
             hint_seq: looks.hint_seq,
             hint: looks.hint,
+            after_review: looks.after_review,
             pull_ticket: looks.pull_ticket,
             applied_ticket: looks.applied_ticket,
             step: looks.step,
-            confirmed_at: self.confirmed_at.filter(|_| looks.confirmed),
             conflict: looks.conflict,
             ..self.clone()
         }
@@ -107,7 +111,8 @@ pub fn save(conn: &mut Conn, key: &str, before: &Memory, after: &Memory) -> Quer
     exactly_one(rows)
 }
 
-/// The keys of at most `limit` of the partner's users whose look in that lane is due, the most overdue first.
+/// The keys of at most `limit` of the partner's users whose check in that lane is due, the most overdue first. Those come last
+/// that a clock has scheduled which was set back since.
 pub fn due(
     conn: &mut Conn,
     partner: &str,
@@ -115,14 +120,35 @@ pub fn due(
     now: Timestamp,
     limit: i64,
 ) -> QueryResult<Vec<String>> {
+    let in_lane = || {
+        users::table
+            .filter(users::partner.eq(partner))
+            .filter(users::lane.eq(lane))
+            .order(users::due_at)
+            .select(users::id)
+    };
+    let mut due: Vec<String> = in_lane()
+        .filter(users::due_at.le(now))
+        .limit(limit)
+        .load(conn)?;
+    let left = limit.saturating_sub(i64::try_from(due.len()).unwrap_or(limit));
+    if left > 0 {
+        let misled = in_lane()
+            .filter(users::due_at.gt(now.plus(lane.longest_pause())))
+            .limit(left)
+            .load(conn)?;
+        due.extend(misled);
+    }
+    Ok(due)
+}
+
+/// When the most overdue check of the partner's in that lane was due.
+pub fn oldest_due(conn: &mut Conn, partner: &str, lane: Lane) -> QueryResult<Option<Timestamp>> {
     users::table
         .filter(users::partner.eq(partner))
         .filter(users::lane.eq(lane))
-        .filter(users::due_at.le(now))
-        .order(users::due_at)
-        .limit(limit)
-        .select(users::id)
-        .load(conn)
+        .select(diesel::dsl::min(users::due_at))
+        .get_result(conn)
 }
 
 /// The keys of at most `limit` of the partner's users after `cursor` who were not looked at since `since`, in the order of
@@ -131,13 +157,18 @@ pub fn not_looked_at_since(
     conn: &mut Conn,
     partner: &str,
     cursor: &str,
-    since: Timestamp,
+    (since, now): (Timestamp, Timestamp),
     limit: i64,
 ) -> QueryResult<Vec<String>> {
     users::table
         .filter(users::partner.eq(partner))
         .filter(users::id.gt(cursor))
-        .filter(users::looked_at.is_null().or(users::looked_at.lt(since)))
+        .filter(
+            users::looked_at
+                .is_null()
+                .or(users::looked_at.lt(since))
+                .or(users::looked_at.gt(now.plus(SET_BACK))),
+        )
         .order(users::id)
         .limit(limit)
         .select(users::id)
@@ -167,16 +198,40 @@ pub fn take_up(conn: &mut Conn, partner: &str, now: Timestamp) -> QueryResult<us
         .execute(conn)
 }
 
-/// When the next look at any of the partner's users is due. Lane by lane, so that the index has the answer.
+/// When the next check of any of the partner's users is due. Lane by lane, so that the index has the answer.
 pub fn next_due(conn: &mut Conn, partner: &str) -> QueryResult<Option<Timestamp>> {
     let mut next: Option<Timestamp> = None;
     for lane in Lane::ALL {
-        let first: Option<Timestamp> = users::table
-            .filter(users::partner.eq(partner))
-            .filter(users::lane.eq(lane))
-            .select(diesel::dsl::min(users::due_at))
-            .get_result(conn)?;
-        next = next.into_iter().chain(first).min();
+        next = next
+            .into_iter()
+            .chain(oldest_due(conn, partner, lane)?)
+            .min();
     }
     Ok(next)
+}
+
+/// What is known of the links of a user's current attempt, for the moment at which it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Queryable, Selectable, AsChangeset)]
+#[diesel(table_name = users, treat_none_as_null = true, check_for_backend(Sqlite))]
+pub struct LinksAsked {
+    /// How many the provider was asked for; a call without an answer counts as one.
+    pub links_asked: i64,
+    /// When it was asked last.
+    pub link_asked_at: Option<Timestamp>,
+    /// When it first named no session while the attempt was about to end.
+    pub no_session_at: Option<Timestamp>,
+}
+
+/// The links asked for in the current attempt of the user with that key.
+pub fn links_asked(conn: &mut Conn, key: &str) -> QueryResult<LinksAsked> {
+    users::table
+        .find(key)
+        .select(LinksAsked::as_select())
+        .get_result(conn)
+}
+
+/// Writes down what is known of these links.
+pub fn save_links_asked(conn: &mut Conn, key: &str, links: LinksAsked) -> QueryResult<()> {
+    let rows = kept::update(conn, users::table, users::id.eq(key), links)?;
+    exactly_one(rows)
 }

@@ -25,7 +25,9 @@ mod schema;
 pub mod secrets;
 pub mod stamps;
 pub mod transitions;
+pub mod trust_policies;
 mod types;
+pub mod unconfirmed;
 pub mod users;
 mod writer;
 
@@ -179,7 +181,25 @@ impl Db {
     /// When it cannot be made, opened, set up or migrated, when a newer version of the service has changed its schema, or
     /// with [`file::OtherEnvironment`] when its users belong to another environment of the provider.
     pub fn open(path: &Path, environment: Environment) -> anyhow::Result<Db> {
+        Db::on(path, file::open(path, environment)?)
+    }
+
+    /// The same, and does in one transaction what has to be done before anything is read.
+    ///
+    /// # Errors
+    /// As [`Db::open`], and when that fails.
+    pub fn open_and(
+        path: &Path,
+        environment: Environment,
+        first: impl FnOnce(&mut Conn) -> QueryResult<()>,
+    ) -> anyhow::Result<Db> {
         let mut conn = file::open(path, environment)?;
+        conn.immediate_transaction(first)
+            .context("cannot take up the settings in the database")?;
+        Db::on(path, conn)
+    }
+
+    fn on(path: &Path, mut conn: Conn) -> anyhow::Result<Db> {
         let start_pages = secrets::get(&mut conn, secrets::START_PAGES)?;
         let idempotency = secrets::get(&mut conn, secrets::IDEMPOTENCY)?;
         let opened = file::Opened::at(path)?;

@@ -38,6 +38,19 @@ pub fn record(conn: &mut Conn, act: &Override) -> QueryResult<()> {
     Ok(())
 }
 
+/// The id of the last act about that attempt of a user.
+pub fn last_of_attempt(
+    conn: &mut Conn,
+    user_key: &str,
+    attempt: i64,
+) -> QueryResult<Option<String>> {
+    overrides::table
+        .filter(overrides::user_key.eq(user_key))
+        .filter(overrides::attempt.eq(attempt))
+        .select(diesel::dsl::max(overrides::id))
+        .get_result(conn)
+}
+
 /// All acts about a user, oldest first.
 pub fn of_user(conn: &mut Conn, user_key: &str) -> QueryResult<Vec<Override>> {
     overrides::table

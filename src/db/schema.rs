@@ -15,7 +15,7 @@ diesel::table! {
     attempts (user_key, attempt) {
         user_key -> Text,
         attempt -> BigInt,
-        session_id -> Text,
+        session_id -> Nullable<Text>,
         session_created_at -> Nullable<BigInt>,
     }
 }
@@ -138,6 +138,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    trust_policies (partner) {
+        partner -> Text,
+        policy -> Text,
+    }
+}
+
+diesel::table! {
+    unconfirmed (partner, user_key) {
+        partner -> Text,
+        user_key -> Text,
+        applied_at -> BigInt,
+        denied_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Text,
         partner -> Text,
@@ -168,10 +184,19 @@ diesel::table! {
         due_at -> Nullable<BigInt>,
         looked_at -> Nullable<BigInt>,
         provider_word -> Nullable<Text>,
-        unconfirmed_since -> Nullable<BigInt>,
+        no_verdict_since -> Nullable<BigInt>,
         failures -> BigInt,
         last_delivery -> Nullable<Text>,
         last_transition -> Nullable<BigInt>,
+        heard -> Bool,
+        unconfirmed -> Nullable<Text>,
+        unconfirmed_at -> Nullable<BigInt>,
+        after_review -> Bool,
+        unusable -> Nullable<Text>,
+        opened_at -> BigInt,
+        links_asked -> BigInt,
+        link_asked_at -> Nullable<BigInt>,
+        no_session_at -> Nullable<BigInt>,
     }
 }
 
@@ -189,5 +214,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     stamps,
     strays,
     transitions,
+    trust_policies,
+    unconfirmed,
     users,
 );

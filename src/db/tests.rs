@@ -24,6 +24,7 @@ fn register(conn: &mut Conn, user_id: &str) -> QueryResult<users::User> {
         country: "DO",
         redirect_uri: None,
         status: Status::Pending,
+        heard: false,
     };
     transitions::register(conn, &new, clock.now())
 }
@@ -252,6 +253,7 @@ fn crowd(conn: &mut Conn) {
             country: ["DO", "MX"][number % 2],
             redirect_uri: None,
             status: Status::ALL[number % 5],
+            heard: false,
         };
         transitions::register(conn, &new, clock.now()).unwrap();
         clock.advance(std::time::Duration::from_millis(1));
@@ -259,11 +261,15 @@ fn crowd(conn: &mut Conn) {
 }
 
 /// Every page of the list, one after the other.
-fn pages(conn: &mut Conn, filter: &users::Filter, limit: i64) -> Vec<users::User> {
-    let mut all: Vec<users::User> = Vec::new();
+fn pages(conn: &mut Conn, filter: &users::Filter, limit: i64) -> Vec<users::UserNow> {
+    let view = users::View {
+        now: Timestamp(1_800_000_000_000_000),
+        unconfirmed_for: std::time::Duration::from_secs(300),
+    };
+    let mut all: Vec<users::UserNow> = Vec::new();
     loop {
         let after = all.last().map(|user| user.id.clone());
-        let page = users::list(conn, filter, after.as_deref(), limit).unwrap();
+        let page = users::list(conn, filter, view, after.as_deref(), limit).unwrap();
         let done = page.len() < usize::try_from(limit).unwrap();
         all.extend(page);
         if done {
@@ -309,7 +315,7 @@ fn a_search_finds_whom_going_through_all_would_find_in_the_same_order() {
                 let whose = partner.is_none_or(|partner| user.partner == partner);
                 begins && whose && status.is_none_or(|status| user.status == status)
             });
-            let keys = |users: Vec<&users::User>| {
+            let keys = |users: Vec<&users::UserNow>| {
                 users.iter().map(|user| user.id.clone()).collect::<Vec<_>>()
             };
             assert_eq!(
@@ -379,6 +385,7 @@ fn the_first_transition_since_a_moment_is_found_without_going_through_all() {
             country: "DO",
             redirect_uri: None,
             status: Status::Pending,
+            heard: false,
         };
         transitions::register(&mut conn, &new, Timestamp(number / 2 * 10)).unwrap();
     }

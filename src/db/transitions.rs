@@ -11,8 +11,8 @@ use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
 use super::schema::{transitions, users as persons};
-use super::users::{self, User};
-use super::{Conn, QueryResult, news};
+use super::users::{self, User, View};
+use super::{Conn, QueryResult, news, unconfirmed};
 use crate::clock::Timestamp;
 use crate::kyc::status::{Source, Status};
 use crate::kyc::verification::State;
@@ -69,8 +69,10 @@ pub enum Cause<'a> {
         /// The row it is stored in.
         delivery_id: &'a str,
     },
-    /// The provider's own answer to a look.
+    /// The provider's answer to a check, or that none came in time.
     Provider,
+    /// The partner's policy became `never`, so that what webhooks said counts as confirmed.
+    Policy,
     /// A hand: an admin's, and who and why stands in the table of overrides, or that of an import.
     Manual,
 }
@@ -79,7 +81,7 @@ impl Cause<'_> {
     fn source(self) -> Source {
         match self {
             Cause::Link => Source::Link,
-            Cause::Webhook { .. } => Source::Webhook,
+            Cause::Webhook { .. } | Cause::Policy => Source::Webhook,
             Cause::Provider => Source::Provider,
             Cause::Manual => Source::Manual,
         }
@@ -99,9 +101,23 @@ pub fn register(conn: &mut Conn, new: &users::NewUser<'_>, now: Timestamp) -> Qu
     Ok(user)
 }
 
+/// Writes down that a verdict was not confirmed in time, where that has happened and is not written down yet; the first step
+/// of whatever changes a user. Nothing happens a second time.
+pub fn on_time(conn: &mut Conn, user: User, view: View) -> QueryResult<User> {
+    if !user.has_timed_out(view) {
+        return Ok(user);
+    }
+    let read = user.clone().at(view);
+    let times = Times {
+        at: view.now,
+        updated_at: read.updated_at,
+    };
+    move_to(conn, &user, read.state(), Cause::Provider, times)
+}
+
 /// Moves a user to the state `after`, and writes down the transition if readers see another status or attempt.
 ///
-/// What else they see of it makes a new version, and what they do not see, as a doubt that is nobody's but ours, makes none.
+/// What else they see of it makes a new version, and what they do not see, as news that are held for admins alone, makes none.
 pub fn record(
     conn: &mut Conn,
     user: &User,
@@ -109,7 +125,28 @@ pub fn record(
     cause: Cause<'_>,
     now: Timestamp,
 ) -> QueryResult<User> {
-    let before = user.state();
+    let times = Times {
+        at: now,
+        updated_at: now,
+    };
+    move_to(conn, user, after, cause, times)
+}
+
+/// When a change is written down, and since when readers see it.
+#[derive(Clone, Copy)]
+struct Times {
+    at: Timestamp,
+    updated_at: Timestamp,
+}
+
+fn move_to(
+    conn: &mut Conn,
+    user: &User,
+    after: State,
+    cause: Cause<'_>,
+    times: Times,
+) -> QueryResult<User> {
+    let (before, now) = (user.state(), times.at);
     if after == before {
         return Ok(user.clone());
     }
@@ -119,9 +156,18 @@ pub fn record(
         status: after.status,
         held: after.held,
         overridden: after.overridden,
+        heard: after.heard,
+        unconfirmed: after.unconfirmed,
+        unconfirmed_at: match (before.unconfirmed, after.unconfirmed) {
+            (_, None) => None,
+            (None, Some(_)) => Some(now),
+            _ => user.unconfirmed_at,
+        },
+        opened_at: if opened { now } else { user.opened_at },
         ..user.clone()
     };
-    if opened || after.status.is_final() {
+    unconfirmed::follow(conn, before, &moved, now)?;
+    if opened || !after.may_have_link() {
         moved.kyc_link = None;
         moved.link_created_at = user.link_created_at.filter(|_| !opened);
     }
@@ -135,16 +181,17 @@ pub fn record(
     }
     if !opened && after.shown() == before.shown() {
         let seen = after.needs_confirmation() != before.needs_confirmation()
+            || after.is_final() != before.is_final()
             || moved.kyc_link != user.kyc_link;
         if seen {
-            return touch(conn, user, moved, now);
+            return touch(conn, user, moved, times.updated_at);
         }
         users::update(conn, user.version, &moved)?;
         return Ok(moved);
     }
     moved.source = cause.source();
     moved.last_transition = Some(next_seq(conn, &user.partner)?);
-    let moved = touch(conn, user, moved, now)?;
+    let moved = touch(conn, user, moved, times.updated_at)?;
     let from = (!opened).then(|| before.shown());
     append(conn, &moved, user.last_transition, (from, cause), now)?;
     Ok(moved)
@@ -171,7 +218,7 @@ fn append(
     now: Timestamp,
 ) -> QueryResult<()> {
     let (event, delivery_id) = match cause {
-        Cause::Link | Cause::Provider | Cause::Manual => (None, None),
+        Cause::Link | Cause::Provider | Cause::Policy | Cause::Manual => (None, None),
         Cause::Webhook { event, delivery_id } => (Some(event), Some(delivery_id)),
     };
     diesel::insert_into(transitions::table)

@@ -11,7 +11,7 @@ use diesel::sql_types::{BigInt, Nullable, SingleValue, Text};
 use crate::clock::Timestamp;
 use crate::kyc::looks::Lane;
 use crate::kyc::status::{Source, Status};
-use crate::kyc::verification::Outcome;
+use crate::kyc::verification::{Outcome, TrustPolicy, Unconfirmed};
 
 /// Lets a type be read from and written to columns of one SQL type.
 ///
@@ -89,6 +89,8 @@ word!(Status);
 word!(Source);
 word!(Outcome);
 word!(Lane);
+word!(TrustPolicy);
+word!(Unconfirmed);
 column!(
     Timestamp,
     BigInt,

@@ -5,6 +5,9 @@
 
 mod list;
 
+use std::ops::Deref;
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::Sqlite;
@@ -15,7 +18,7 @@ use super::{Conn, QueryResult, exactly_one};
 use crate::clock::Timestamp;
 use crate::kyc::looks::STALLED;
 use crate::kyc::status::{Source, Status};
-use crate::kyc::verification::State;
+use crate::kyc::verification::{State, Trust, Unconfirmed};
 
 pub use list::{Attention, Filter, list};
 
@@ -37,9 +40,9 @@ pub struct User {
     pub redirect_uri: Option<String>,
     /// Number of the current attempt.
     pub attempt: i64,
-    /// What is believed, the doubt aside; [`User::state`] has what may be shown.
+    /// The stored status; [`UserNow`] has what may be shown.
     pub status: Status,
-    /// The doubt.
+    /// What an event says that waits for a check.
     pub held: Option<Status>,
     /// What moved the status last.
     pub source: Source,
@@ -65,6 +68,58 @@ pub struct User {
     pub last_delivery: Option<String>,
     /// The number of the last transition, from which [`super::transitions`] go back one by one.
     pub last_transition: Option<i64>,
+    /// Whether a verdict about the user was ever delivered or read.
+    pub heard: bool,
+    /// What is known against a verdict that a webhook set and no check has confirmed.
+    pub unconfirmed: Option<Unconfirmed>,
+    /// When that verdict was applied.
+    pub unconfirmed_at: Option<Timestamp>,
+    /// When the current attempt opened.
+    pub opened_at: Timestamp,
+}
+
+/// From when a user is read, and how long a `verified` may stand unconfirmed.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// The present moment.
+    pub now: Timestamp,
+    /// The setting `webhooks.unconfirmed_for`.
+    pub unconfirmed_for: Duration,
+}
+
+impl View {
+    /// The present moment, for users of a partner who is trusted so far.
+    pub fn new(now: Timestamp, trust: Trust) -> View {
+        View {
+            now,
+            unconfirmed_for: trust.unconfirmed_for,
+        }
+    }
+
+    /// Whether a verdict applied at that moment has been unconfirmed for too long.
+    pub fn has_passed(self, applied_at: Timestamp) -> bool {
+        self.now.age(applied_at, Duration::MAX) >= self.unconfirmed_for
+    }
+}
+
+/// A user as it reads at one moment: a `verified` that nothing confirmed in time is in doubt, whether that is written down
+/// already or not. Nothing shows a user to a reader but through this.
+#[derive(Clone, Debug)]
+pub struct UserNow(User);
+
+impl UserNow {
+    /// The user itself.
+    pub fn into_inner(self) -> User {
+        self.0
+    }
+}
+
+impl Deref for UserNow {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.0
+    }
 }
 
 impl User {
@@ -75,7 +130,36 @@ impl User {
             status: self.status,
             held: self.held,
             overridden: self.overridden,
+            heard: self.heard,
+            unconfirmed: self.unconfirmed,
         }
+    }
+
+    /// The user as it reads at that moment. Where that is in doubt and the row is not yet, the version is one higher, as it will
+    /// be once the doubt is written down.
+    pub fn at(mut self, view: View) -> UserNow {
+        if let Some(deadline) = self.times_out_at(view).filter(|_| self.has_timed_out(view)) {
+            let before = self.state();
+            self.unconfirmed = Some(Unconfirmed::TimedOut);
+            if self.state().shown() != before.shown() {
+                self.version += 1;
+                self.source = Source::Provider;
+                self.updated_at = deadline.min(view.now).max(self.updated_at);
+            }
+        }
+        UserNow(self)
+    }
+
+    /// Whether the verdict has been unconfirmed for too long and the row does not say so yet.
+    pub fn has_timed_out(&self, view: View) -> bool {
+        let applied_at = self.unconfirmed_at.filter(|_| self.state().is_believed());
+        applied_at.is_some_and(|at| view.has_passed(at))
+    }
+
+    /// When the user comes into doubt by time alone, if it may.
+    pub fn times_out_at(&self, view: View) -> Option<Timestamp> {
+        let applied_at = self.unconfirmed_at.filter(|_| self.state().is_believed());
+        applied_at.map(|at| at.plus(view.unconfirmed_for))
     }
 
     /// When the verdict was reached that readers are told; `None` while there is none.
@@ -88,11 +172,6 @@ impl User {
     pub fn as_of(&self) -> Option<Timestamp> {
         let doubted = self.state().needs_confirmation();
         self.confirmed_at.filter(|_| !doubted)
-    }
-
-    /// Whether this is a further attempt whose first link has not been made: then no session of the provider's can be of it.
-    pub fn awaits_its_first_link(&self) -> bool {
-        self.attempt > 1 && self.link_created_at.is_none()
     }
 }
 
@@ -110,8 +189,10 @@ pub struct NewUser<'a> {
     pub country: &'a str,
     /// Where the provider sends the user afterwards.
     pub redirect_uri: Option<&'a str>,
-    /// Where the user stands; anything but pending was learnt before it came here.
+    /// The user's status; an import may bring any.
     pub status: Status,
+    /// Whether a verdict about the user was delivered before.
+    pub heard: bool,
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
@@ -192,6 +273,10 @@ pub fn insert(
         confirmed_at: None,
         last_delivery: None,
         last_transition: Some(transition),
+        heard: new.heard || new.status.is_final(),
+        unconfirmed: None,
+        unconfirmed_at: None,
+        opened_at: now,
     };
     diesel::insert_into(users::table)
         .values((
@@ -209,6 +294,8 @@ pub fn insert(
             users::updated_at.eq(user.updated_at),
             users::decided_at.eq(user.decided_at),
             users::last_transition.eq(user.last_transition),
+            users::heard.eq(user.heard),
+            users::opened_at.eq(user.opened_at),
         ))
         .execute(conn)?;
     Ok(user)
@@ -236,6 +323,10 @@ pub fn update(conn: &mut Conn, before: i64, user: &User) -> QueryResult<()> {
             users::overridden.eq(user.overridden),
             users::last_delivery.eq(&user.last_delivery),
             users::last_transition.eq(user.last_transition),
+            users::heard.eq(user.heard),
+            users::unconfirmed.eq(user.unconfirmed),
+            users::unconfirmed_at.eq(user.unconfirmed_at),
+            users::opened_at.eq(user.opened_at),
         ),
     )?;
     exactly_one(rows)
@@ -290,9 +381,15 @@ pub struct Count {
     /// Verified users in doubt, who are shown as in review.
     #[diesel(sql_type = BigInt)]
     pub doubted: i64,
-    /// About whom an event waits for confirmation, whether readers are told or not.
+    /// Of whom an event waits for a check, whether readers are told or not.
     #[diesel(sql_type = BigInt)]
     pub held: i64,
+    /// Whose `verified` was not confirmed in time.
+    #[diesel(sql_type = BigInt)]
+    pub unconfirmed: i64,
+    /// Whose last answer of the provider was unusable.
+    #[diesel(sql_type = BigInt)]
+    pub unusable: i64,
     /// About whom the provider and what it sent disagree.
     #[diesel(sql_type = BigInt)]
     pub conflict: i64,
@@ -325,6 +422,8 @@ impl Count {
         self.rejected += other.rejected;
         self.doubted += other.doubted;
         self.held += other.held;
+        self.unconfirmed += other.unconfirmed;
+        self.unusable += other.unusable;
         self.conflict += other.conflict;
         self.stalled += other.stalled;
         let oldest = self.oldest_pending.into_iter().chain(other.oldest_pending);
@@ -339,8 +438,9 @@ impl Count {
 pub fn counts(conn: &mut Conn) -> QueryResult<Vec<Count>> {
     let counts = "SELECT partner, SUM(status = 'pending') AS pending, SUM(status = 'submitted') AS submitted,
             SUM(status = 'in_review') AS in_review, SUM(status = 'verified') AS verified,
-            SUM(status = 'rejected') AS rejected, SUM(status = 'verified' AND held IS NOT NULL) AS doubted,
-            SUM(held IS NOT NULL) AS held, SUM(conflict) AS conflict, SUM(step = ?) AS stalled,
+            SUM(status = 'rejected') AS rejected, SUM(status = 'verified' AND (held IS NOT NULL OR COALESCE(unconfirmed, 'believed') <> 'believed')) AS doubted,
+            SUM(held IS NOT NULL) AS held, SUM(status = 'verified' AND COALESCE(unconfirmed, 'believed') <> 'believed') AS unconfirmed,
+            SUM(unusable IS NOT NULL) AS unusable, SUM(conflict) AS conflict, SUM(step = ?) AS stalled,
             MIN(CASE WHEN status = 'pending' THEN updated_at END) AS oldest_pending
         FROM users INDEXED BY users_by_registration GROUP BY partner";
     diesel::sql_query(counts)

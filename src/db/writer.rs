@@ -29,6 +29,7 @@ use super::checkpoints::Checkpoints;
 use super::file::Opened;
 use super::meter::Meter;
 use super::news::{self, News, Topic};
+use super::unconfirmed;
 use super::{Conn, Error, QueryResult, Trouble};
 
 /// How many changes may wait; more are refused, so that memory stays bounded and whoever waits is answered in time.
@@ -115,6 +116,9 @@ impl Writer {
         let (tell, told) = oneshot::channel();
         let run = Box::new(move |conn: Result<&mut Conn, Error>| {
             let result = conn.and_then(|conn| run(conn, change));
+            if result.is_err() {
+                unconfirmed::forget_counts();
+            }
             let trouble = match &result {
                 Err(error @ Error::Unavailable(..)) => Some(error.clone()),
                 _ => None,
@@ -236,6 +240,7 @@ impl Desk {
         let mut done = Vec::with_capacity(waiting.len());
         let mut news = Vec::new();
         let mut trouble = None;
+        unconfirmed::forget_counts();
         let committed = conn.immediate_transaction(|conn| {
             while let Some(change) = waiting.pop_front() {
                 let mut ran = (change.run)(Ok(conn));

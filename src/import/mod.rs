@@ -10,9 +10,8 @@ use crate::clock::Clock;
 use crate::db::transitions;
 use crate::db::users::{self, NewUser};
 use crate::db::{Conn, QueryResult};
-use crate::ingest;
+use crate::ingest::{self, Believed};
 use crate::kyc::status::Status;
-use crate::kyc::verification::TrustPolicy;
 use crate::reconcile;
 
 /// A user as a line of the file tells of it.
@@ -43,13 +42,13 @@ pub enum Loaded {
 pub fn users(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: TrustPolicy,
+    believed: &Believed,
     partner: &str,
     entries: &[Entry],
 ) -> QueryResult<Vec<Loaded>> {
     let mut loaded = Vec::with_capacity(entries.len());
     for entry in entries {
-        loaded.push(user(conn, clock, confirm, partner, entry)?);
+        loaded.push(user(conn, clock, believed, partner, entry)?);
     }
     Ok(loaded)
 }
@@ -57,7 +56,7 @@ pub fn users(
 fn user(
     conn: &mut Conn,
     clock: &Clock,
-    confirm: TrustPolicy,
+    believed: &Believed,
     partner: &str,
     entry: &Entry,
 ) -> QueryResult<Loaded> {
@@ -80,11 +79,13 @@ fn user(
         country: entry.country,
         redirect_uri: None,
         status: entry.status,
+        // The user was at the provider before, so that a verdict may have been delivered elsewhere.
+        heard: true,
     };
     let user = transitions::register(conn, &new, now)?;
-    if confirm != TrustPolicy::Never {
+    if believed.trust.policy.checks() {
         reconcile::watch(conn, &user, now)?;
     }
-    ingest::unmatched(conn, user, confirm, now)?;
+    ingest::unmatched(conn, clock, believed, user)?;
     Ok(Loaded::New)
 }

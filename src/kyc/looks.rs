@@ -1,15 +1,16 @@
-//! The rule of looks: when the provider is asked about a user, and what its answer does.
+//! The rule of checks: when the provider is checked, and what its answer does.
 //!
-//! Webhooks are lost, late, doubled and replayed, so each one is only a *hint* to look at the provider, now and again while
-//! its other machines may still lag behind; and a *sweep* looks at everybody from time to time, whatever was heard.
-//! An answer counts only if no later look has been answered before it (the *fence*: tickets), it never says `verified`
-//! over a hint that came while it was on its way (*freshness*: the hint sequence), and it lifts a doubt early only by
-//! agreeing with it (*late lifting*). Every function is total; spans of time come in and go out as values.
+//! Webhooks are lost, late, doubled and replayed. So each one is a *hint* to check the provider, now and again while the
+//! provider's other machines may still lag behind; and a *sweep* checks every user from time to time. An answer counts only
+//! if no later check was settled before it (the *fence*: tickets). It says `verified` only over no hint that came meanwhile
+//! (*freshness*: the hint sequence), and against bad news only if the check began *late*, 30 s or more after the last hint.
+//! Every function is total; spans of time come in and go out as values.
 
 use std::time::Duration;
 
+use super::sessions::Whose;
 use super::status::Status;
-use super::verification::State;
+use super::verification::{State, Unconfirmed};
 
 const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
@@ -17,7 +18,7 @@ const fn minutes(count: u64) -> Duration {
 
 const DAY: Duration = minutes(24 * 60);
 
-/// When a look follows a hint, counted from the hint.
+/// When a check follows a hint, counted from the hint.
 pub const LADDER: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_secs(30),
@@ -25,13 +26,13 @@ pub const LADDER: [Duration; 4] = [
     minutes(35),
 ];
 
-/// What was read this long after the last hint is taken to be newer than it: by then the provider's machines agree.
+/// An answer that was asked for this long after an event is newer than it: by then the provider's machines agree.
 pub const LATE: Duration = LADDER[1];
 
-/// A hint that changed nothing causes no look sooner than this after the one before.
+/// A hint that changed nothing causes no check sooner than this after the one before.
 pub const REPEAT_SPACING: Duration = Duration::from_secs(10);
 
-/// The pauses between looks at a user of whom nothing is decided and nothing is heard; the last one goes on.
+/// The pauses between checks of an undecided user without news; the last one repeats.
 const UNDECIDED: [Duration; 5] = [
     minutes(1),
     minutes(5),
@@ -40,39 +41,42 @@ const UNDECIDED: [Duration; 5] = [
     minutes(6 * 60),
 ];
 
-/// Undecided for this long without any news, a user is left to a person and looked at weekly.
+/// A user whose latest link is younger than this is in the lane of the young.
+pub const YOUNG: Duration = minutes(60);
+
+/// A user who is undecided for this long without any news is left to an admin and checked weekly.
 pub const STALLED_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A verified user of whom the provider has no verdict for this long is in doubt.
-const UNCONFIRMED_AFTER: Duration = DAY;
+/// A confirmed `verified` of which the provider has had no verdict for this long is held as `in_review`.
+const NO_VERDICT_FOR: Duration = DAY;
 
 /// Steps below this are rungs of the ladder; from here on they are steps of the sweep.
 const SWEEP: i64 = 4;
 /// Where the sweep begins after a ladder, whose last rung was half an hour away.
 const AFTER_LADDER: i64 = SWEEP + 3;
 const LAST_SWEEP: i64 = SWEEP + 4;
-/// The step of the users who are left to a person.
+/// The step of the users who are left to an admin.
 pub const STALLED: i64 = LAST_SWEEP + 1;
 
-/// What looks remember of a user.
+/// What checks remember of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Looks {
     /// How many hints there have been.
     pub hint_seq: i64,
     /// What the last hint of this attempt said that was more than `submitted`.
     pub hint: Option<Status>,
-    /// The last ticket given to a look.
+    /// Whether the unconfirmed `verified` was applied to a user in review, with no other news above `submitted` since.
+    pub after_review: bool,
+    /// The last ticket given to a check.
     pub pull_ticket: i64,
-    /// No look with this ticket or an earlier one may be applied any more.
+    /// No check with this ticket or an earlier one may be applied any more.
     pub applied_ticket: i64,
     /// How far along: rungs of the ladder climbed since the last hint, then steps of the sweep.
     pub step: i64,
     /// The last verdict that the provider gave of this attempt.
     pub verdict: Option<Status>,
-    /// Whether the provider has agreed with the status since it was last moved.
-    pub confirmed: bool,
-    /// Whether hint and provider still disagreed at the ladder's end; a person must see why.
+    /// Whether webhooks and the provider's answer disagree, so that an admin must see why.
     pub conflict: bool,
 }
 
@@ -116,37 +120,67 @@ impl Lane {
     pub fn from_word(word: &str) -> Option<Lane> {
         Lane::ALL.into_iter().find(|lane| lane.as_str() == word)
     }
+
+    /// The longest pause that a check in this lane may have, jitter included. A check that is due later was scheduled by a
+    /// clock that has been set back since, and is due now.
+    pub const fn longest_pause(self) -> Duration {
+        match self {
+            Lane::Unconfirmed => minutes(40),
+            Lane::News | Lane::Young | Lane::Repeat => minutes(7 * 60),
+            Lane::Sweep => Duration::from_secs(8 * 24 * 3600),
+        }
+    }
 }
 
-/// What a look takes with it, so that its answer can be put in its place.
+/// What a check takes with it, so that its answer can be put in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
-    /// Its place among the looks at this user.
+    /// Its place among the checks of this user.
     pub number: i64,
     /// The hints that had come before it.
     pub seen: i64,
+    /// The last ticket applied before it.
+    pub applied: i64,
 }
 
-/// What the provider answered, as far as it is usable.
+/// What a usable answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// The verdict; `None` while there is none.
     pub verdict: Option<Status>,
-    /// Whether it speaks of a session of the current attempt.
-    pub of_this_attempt: bool,
+    /// Which attempt it is about.
+    pub whose: Whose,
+}
+
+impl Answer {
+    /// The provider has no verification of the user.
+    pub const NONE: Answer = Answer {
+        verdict: None,
+        whose: Whose::EarlierAttempt,
+    };
+
+    /// The verdict of this attempt.
+    fn verdict_of_this_attempt(self) -> Option<Status> {
+        self.verdict
+            .filter(|_| matches!(self.whose, Whose::ThisAttempt))
+    }
 }
 
 /// How long ago things were.
 #[derive(Clone, Copy, Debug)]
 pub struct Ages {
-    /// From the last hint to the beginning of the look; without any hint, endless.
+    /// From the last hint to the beginning of the check; without any hint, endless.
     pub since_hint: Duration,
+    /// From the moment the unconfirmed verdict was applied to the beginning of the check; without one, zero.
+    pub since_applied: Duration,
     /// How long the provider has had no verdict of a verified user.
-    pub unconfirmed: Duration,
+    pub no_verdict: Duration,
     /// How long ago the user last changed or was heard of.
     pub quiet: Duration,
     /// How long ago the attempt was decided.
     pub decided: Duration,
+    /// How long ago the user was registered or got its latest link.
+    pub linked: Duration,
 }
 
 impl Looks {
@@ -155,16 +189,16 @@ impl Looks {
         Looks {
             hint_seq: 0,
             hint: None,
+            after_review: false,
             pull_ticket: 0,
             applied_ticket: 0,
             step: SWEEP,
             verdict: None,
-            confirmed: false,
             conflict: false,
         }
     }
 
-    /// When the next attempt opens: looks on their way speak of the one before and must not be applied.
+    /// When the next attempt opens: checks in flight are about the one before and must not be applied.
     pub const fn next_attempt(self) -> Looks {
         Looks {
             hint_seq: self.hint_seq,
@@ -174,27 +208,36 @@ impl Looks {
         }
     }
 
-    /// When an admin has set the status: looks on their way know nothing of it.
+    /// When an admin has set the status: checks in flight know nothing of it.
     pub const fn overruled(self) -> Looks {
         Looks {
             applied_ticket: self.pull_ticket,
+            after_review: false,
             conflict: false,
-            confirmed: false,
             ..self
         }
     }
 
-    /// When a KYC event came, whatever became of it; `target` is what it says, if we know, and `moved` whether it moved the
-    /// status.
-    pub fn hinted(self, target: Option<Status>, moved: bool) -> Looks {
+    /// When a KYC event came, whatever its outcome; `target` is what it says, if we know.
+    pub fn hinted(self, target: Option<Status>, before: State, after: State) -> Looks {
         let more = target.filter(|target| target.rank() > Status::Submitted.rank());
+        let after_review = if before.status != after.status {
+            after.is_believed() && before.status == Status::InReview
+        } else {
+            self.after_review && !is_bad(more)
+        };
         Looks {
             hint_seq: self.hint_seq + 1,
             hint: more.or(self.hint),
+            after_review,
             step: 0,
-            confirmed: self.confirmed && !moved,
             ..self
         }
+    }
+
+    /// When the last hint lies ahead of the clock, which was set back since: it counts as one that came just now.
+    pub const fn hinted_again(self) -> Looks {
+        Looks { step: 0, ..self }
     }
 
     /// Before the provider is asked.
@@ -203,6 +246,7 @@ impl Looks {
         let ticket = Ticket {
             number,
             seen: self.hint_seq,
+            applied: self.applied_ticket,
         };
         let begun = Looks {
             pull_ticket: number,
@@ -211,19 +255,38 @@ impl Looks {
         (begun, ticket)
     }
 
-    /// How long the next look can wait from now on.
+    /// How long the next check can wait from now on.
     pub fn pause(self, state: State, ages: Ages) -> Duration {
+        let pause = self.regular_pause(state, ages);
+        if state.is_believed() && ages.since_applied < LATE {
+            return pause.min(LATE.saturating_sub(ages.since_applied));
+        }
+        pause
+    }
+
+    fn regular_pause(self, state: State, ages: Ages) -> Duration {
         if let Some(rung) = self.rung() {
             return LADDER[rung].saturating_sub(ages.since_hint);
         }
         let place = usize::try_from(self.step - SWEEP).unwrap_or(0);
         let undecided = UNDECIDED.get(place).copied().unwrap_or(WEEK);
         match state.status {
-            _ if state.held.is_some() => undecided,
+            _ if state.held.is_some() || state.is_doubted() => undecided,
             Status::Verified => DAY,
             Status::Rejected if ages.decided < STALLED_AFTER => DAY,
             Status::Rejected => WEEK,
             Status::Pending | Status::Submitted | Status::InReview => undecided,
+        }
+    }
+
+    /// The lane of the next check, where no hint has chosen one.
+    pub fn lane(self, state: State, ages: Ages) -> Lane {
+        if state.is_believed() {
+            Lane::Unconfirmed
+        } else if !state.status.is_final() && ages.linked < YOUNG {
+            Lane::Young
+        } else {
+            Lane::Sweep
         }
     }
 
@@ -233,7 +296,7 @@ impl Looks {
         Looks { step, ..self }
     }
 
-    /// Whether the ladder is behind, so that looks come by the sweep's pauses.
+    /// Whether the ladder is behind, so that checks come by the sweep's pauses.
     pub const fn is_sweep(self) -> bool {
         self.step >= SWEEP
     }
@@ -270,18 +333,25 @@ impl Default for Looks {
     }
 }
 
+/// Whether news is bad for a verified user.
+const fn is_bad(news: Option<Status>) -> bool {
+    matches!(news, Some(Status::InReview | Status::Rejected))
+}
+
 /// What an answer did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The user now.
     pub state: State,
-    /// What looks remember now.
+    /// What checks remember now.
     pub looks: Looks,
     /// Whether the answer agrees with the status as it is now.
     pub agreed: bool,
+    /// Whether another check was settled since this one began: then another one has to follow after 30 s.
+    pub overlapped: bool,
 }
 
-/// Puts an answer in its place; `None` if a later look was answered before it.
+/// Puts an answer in its place; `None` if a later check was settled before it.
 pub fn settle(
     state: State,
     looks: Looks,
@@ -304,19 +374,25 @@ pub fn settle(
         fresh,
         late: fresh && ages.since_hint >= LATE,
         ladder_ends: looks.step < SWEEP && after.step >= SWEEP,
-        long_unconfirmed: ages.unconfirmed >= UNCONFIRMED_AFTER,
+        late_after_verdict: ages.since_applied >= LATE,
+        long_without_verdict: ages.no_verdict >= NO_VERDICT_FOR,
     };
-    let verdict = answer.verdict.filter(|_| answer.of_this_attempt);
-    let (state, agreed) = match verdict {
-        Some(verdict) if state.overridden => overridden(state, &mut after, verdict, moment),
+    let (state, agreed) = match answer.verdict_of_this_attempt() {
+        Some(verdict) if state.overridden => overridden(state, &mut after, verdict),
         Some(verdict) => explicit(state, &mut after, verdict, moment),
-        None => undecided(state, &mut after, answer.of_this_attempt, moment),
+        None => undecided(state, &mut after, answer.whose, moment),
     };
-    after.confirmed |= agreed;
+    if state.unconfirmed.is_none() {
+        after.after_review = false;
+    }
+    if state.status.is_final() && after.step == STALLED {
+        after.step = LAST_SWEEP;
+    }
     Some(Settled {
         state,
         looks: after,
         agreed,
+        overlapped: ticket.applied != looks.applied_ticket,
     })
 }
 
@@ -324,13 +400,16 @@ pub fn settle(
 struct Moment {
     /// No hint came while the answer was on its way.
     fresh: bool,
-    /// And the last one is long enough ago.
+    /// And the check began long enough after the last one.
     late: bool,
     ladder_ends: bool,
-    long_unconfirmed: bool,
+    /// The check began long enough after the unconfirmed verdict was applied, whatever hints came since.
+    late_after_verdict: bool,
+    long_without_verdict: bool,
 }
 
-/// The provider's verdict is the status; but `verified` has to wait where bad news may be younger than the answer.
+/// The provider's verdict is the status, but where older data may have answered: `verified` against bad news, and a review that
+/// is older than the verdict.
 fn explicit(state: State, after: &mut Looks, verdict: Status, moment: Moment) -> (State, bool) {
     after.verdict = Some(verdict);
     if moment.ladder_ends {
@@ -338,57 +417,64 @@ fn explicit(state: State, after: &mut Looks, verdict: Status, moment: Moment) ->
     } else if after.hint.is_none_or(|hint| hint == verdict) {
         after.conflict = false;
     }
-    // That everything was handed in contradicts no verdict.
-    let otherwise = |said: Option<Status>| {
-        said.is_some_and(|said| said != verdict && said != Status::Submitted)
+    let state = State {
+        heard: state.heard || verdict.is_final(),
+        ..state
     };
-    // A doubt may be older than the last hint: then agreeing with the doubt alone is agreeing with old news.
-    let contradicted = otherwise(state.held) || otherwise(after.hint);
-    if verdict == Status::Verified && (!moment.fresh || (contradicted && !moment.late)) {
+    // Held news may be older than the last hint: then agreeing with the held news alone is agreeing with old news.
+    let contradicted = is_bad(state.held) || is_bad(after.hint);
+    let counts = match verdict {
+        Status::Verified => moment.fresh && (moment.late || !contradicted),
+        Status::InReview => moment.late || moment.late_after_verdict || !after.after_review,
+        _ => true,
+    };
+    if !counts {
         return (state, false);
     }
-    let held = state
-        .held
-        .filter(|held| otherwise(Some(*held)) && !moment.late);
+    let stays = |held: &Status| *held != verdict && *held != Status::Submitted && !moment.late;
     let moved = State {
         status: verdict,
-        held,
+        held: state.held.filter(stays),
+        unconfirmed: None,
         ..state
     };
     (moved, true)
 }
 
-/// An admin's word is never undone by itself. Bad news since then is held, and the disagreement is reported.
-fn overridden(state: State, after: &mut Looks, verdict: Status, moment: Moment) -> (State, bool) {
+/// No check moves what an admin has set. A disagreement is flagged, and of a verified user a new verdict is held too.
+fn overridden(state: State, after: &mut Looks, verdict: Status) -> (State, bool) {
     let news = after.verdict != Some(verdict);
     let agreed = verdict == state.status;
     after.verdict = Some(verdict);
     after.conflict = !agreed;
-    let held = if agreed {
-        state.held.filter(|_| !moment.late)
-    } else if news && state.status == Status::Verified {
+    let held = if !agreed && news && state.status == Status::Verified {
         Some(verdict)
     } else {
         state.held
     };
-    (State { held, ..state }, agreed)
+    let state = State {
+        held,
+        heard: state.heard || verdict.is_final(),
+        ..state
+    };
+    (state, agreed)
 }
 
-/// No verdict changes no verdict; but `verified` that nothing confirms does not stand for ever.
-fn undecided(
-    state: State,
-    after: &mut Looks,
-    of_this_attempt: bool,
-    moment: Moment,
-) -> (State, bool) {
-    let agreed = !state.status.is_final();
-    if moment.ladder_ends && after.hint.is_some_and(Status::is_final) {
-        after.conflict = true;
-    }
+/// No verdict changes no confirmed verdict; but a `verified` that nothing confirms does not stand.
+fn undecided(state: State, after: &mut Looks, whose: Whose, moment: Moment) -> (State, bool) {
+    let agreed = matches!(state.status, Status::Pending | Status::Submitted);
     if state.overridden {
         return (state, agreed);
     }
-    if of_this_attempt && state.status == Status::Pending && state.held == Some(Status::Submitted) {
+    let denied = state.status == Status::Rejected || state.held.is_some_and(Status::is_final);
+    let said_to_the_end = moment.ladder_ends && after.hint.is_some_and(Status::is_final);
+    if said_to_the_end || (moment.late && (denied || whose == Whose::Unclear)) {
+        after.conflict = true;
+    }
+    if whose == Whose::ThisAttempt
+        && state.status == Status::Pending
+        && state.held == Some(Status::Submitted)
+    {
         let submitted = State {
             status: Status::Submitted,
             held: None,
@@ -396,65 +482,21 @@ fn undecided(
         };
         return (submitted, true);
     }
-    let unfounded = (moment.ladder_ends && !after.confirmed) || moment.long_unconfirmed;
-    if state.status == Status::Verified && state.held.is_none() && unfounded {
-        after.conflict = true;
-        let doubted = State {
-            held: Some(Status::InReview),
+    let moved = match (state.status, state.unconfirmed) {
+        (Status::Verified, Some(_)) if moment.late_after_verdict => State {
+            unconfirmed: Some(Unconfirmed::Denied),
             ..state
-        };
-        return (doubted, false);
-    }
-    (state, agreed)
-}
-
-/// A session of the provider: one run of verification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session<'a> {
-    /// The provider's id of it.
-    pub id: &'a str,
-    /// When it was created, in microseconds of the provider's clock; `None` where that could not be read.
-    pub created_at: Option<i64>,
-}
-
-/// Which attempt an answer speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// The current one.
-    ThisAttempt,
-    /// One before it: it says nothing about this one.
-    EarlierAttempt,
-    /// The current one, but a session older than one known already: an outdated copy.
-    Outdated,
-}
-
-/// Tells which attempt the session of an answer belongs to. `earlier` is the latest known of all attempts before, and
-/// `current` the latest known of this one.
-pub fn whose(
-    found: Option<Session<'_>>,
-    earlier: Option<Session<'_>>,
-    current: Option<Session<'_>>,
-) -> Whose {
-    let Some(found) = found else {
-        return match earlier {
-            Some(_) => Whose::EarlierAttempt,
-            None => Whose::ThisAttempt,
-        };
+        },
+        (Status::Verified, None) if state.held.is_none() && moment.long_without_verdict => {
+            after.conflict = true;
+            State {
+                held: Some(Status::InReview),
+                ..state
+            }
+        }
+        _ => state,
     };
-    let same = |known: Option<Session<'_>>| known.is_some_and(|known| known.id == found.id);
-    let not_after = |known: Option<Session<'_>>, equal: bool| {
-        let times = known.and_then(|known| known.created_at.zip(found.created_at));
-        times.is_some_and(|(known, found)| found < known || (equal && found == known))
-    };
-    if same(current) {
-        Whose::ThisAttempt
-    } else if same(earlier) || not_after(earlier, true) {
-        Whose::EarlierAttempt
-    } else if not_after(current, false) {
-        Whose::Outdated
-    } else {
-        Whose::ThisAttempt
-    }
+    (moved, agreed && whose != Whose::Unclear)
 }
 
 #[cfg(test)]

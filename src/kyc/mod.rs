@@ -6,5 +6,6 @@
 pub mod link_request;
 pub mod looks;
 pub mod loopback;
+pub mod sessions;
 pub mod status;
 pub mod verification;

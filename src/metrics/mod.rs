@@ -7,13 +7,15 @@
 mod process;
 mod standing;
 
+use std::time::Duration;
+
 use actix_web::web;
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder, histogram_opts, opts, register_histogram_vec_with_registry,
-    register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry,
-    register_int_gauge_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
 use crate::app::App;
@@ -47,8 +49,9 @@ pub struct Metrics {
     partners: Vec<Partner>,
     /// Looks at the provider that were answered.
     pub looks_answered: IntCounter,
-    /// Looks at the provider that were not.
+    /// Checks that were not.
     pub looks_failed: IntCounter,
+    confirmed_after: Histogram,
     standing: Standing,
 }
 
@@ -74,6 +77,7 @@ struct Partner {
     waits: IntGauge,
     streams: IntGauge,
     unheard: IntGauge,
+    over_the_cap: IntCounter,
 }
 
 impl Metrics {
@@ -130,9 +134,17 @@ impl Metrics {
             r
         )?;
         let looks = register_int_counter_vec_with_registry!(
-            "kyc_tracker_looks_total",
-            "Looks at the provider, by whether it gave an answer.",
+            "kyc_tracker_checks_total",
+            "Checks of the provider, by whether the answer was usable.",
             &["result"],
+            r
+        )?;
+        let confirmed_after = register_histogram_with_registry!(
+            histogram_opts!(
+                "kyc_tracker_verdict_confirmation_seconds",
+                "How long signed verdicts waited for the provider's answer that agrees with them. One that waits for 30 s reads in_review.",
+                vec![0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0]
+            ),
             r
         )?;
         let unrouted = route(&requests, &seconds, NO_ROUTE);
@@ -146,6 +158,7 @@ impl Metrics {
             refused,
             looks_answered: looks.with_label_values(&["answered"]),
             looks_failed: looks.with_label_values(&["failed"]),
+            confirmed_after,
             standing: Standing::new(r)?,
             registry,
         };
@@ -187,6 +200,19 @@ impl Metrics {
         partner.last_delivery.set(seconds(now));
     }
 
+    /// Counts a verdict of the partner at that place of the configuration that waits because of the cap; answers how many there
+    /// have been.
+    pub fn cap_reached(&self, place: usize) -> u64 {
+        let count = &self.partners[place].over_the_cap;
+        count.inc();
+        count.get()
+    }
+
+    /// Counts a signed verdict that has waited so long for the provider's agreeing answer.
+    pub fn confirmed_after(&self, wait: Duration) {
+        self.confirmed_after.observe(wait.as_secs_f64());
+    }
+
     /// When the last delivery of the partner at that place of the configuration came, to the second; `None` where none has
     /// since the start, or the one before it is not known yet.
     pub fn last_delivery(&self, place: usize) -> Option<Timestamp> {
@@ -222,6 +248,12 @@ fn partners(config: &Config, r: &Registry) -> prometheus::Result<Vec<Partner>> {
         "kyc_tracker_webhooks_unheard",
         "1 while changes are learnt only by looking, so that the provider probably does not know our address.",
     )?;
+    let over_the_cap = register_int_counter_vec_with_registry!(
+        "kyc_tracker_unconfirmed_cap_reached_total",
+        "Signed verdicts that waited for their check because unconfirmed_at_most users of the partner read verified unconfirmed.",
+        &["partner"],
+        r
+    )?;
     let partner = |partner: &crate::config::Partner| {
         let id = &[partner.id.as_str()];
         let count = |outcome: Outcome| deliveries.with_label_values(&[id[0], outcome.as_str()]);
@@ -231,6 +263,7 @@ fn partners(config: &Config, r: &Registry) -> prometheus::Result<Vec<Partner>> {
             waits: waits.with_label_values(id),
             streams: streams.with_label_values(id),
             unheard: unheard.with_label_values(id),
+            over_the_cap: over_the_cap.with_label_values(id),
         }
     };
     Ok(config.partners.iter().map(partner).collect())

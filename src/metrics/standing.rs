@@ -24,6 +24,8 @@ pub(super) struct Standing {
     unmatched: IntGaugeVec,
     oldest_pending: IntGaugeVec,
     next_look: IntGaugeVec,
+    lateness: IntGaugeVec,
+    unconfirmed: IntGaugeVec,
     read_at: IntGauge,
 }
 
@@ -58,8 +60,18 @@ impl Standing {
                 &["partner"],
             )?,
             next_look: gauge(
-                "kyc_tracker_next_look_timestamp_seconds",
-                "When the earliest of all looks is due that wait to be made. Absent where none ever will be.",
+                "kyc_tracker_next_check_timestamp_seconds",
+                "When the earliest check is due. Absent where none is.",
+                &["partner"],
+            )?,
+            lateness: gauge(
+                "kyc_tracker_check_lateness_seconds",
+                "How overdue the most overdue check of each lane is; 0 where none is.",
+                &["partner", "lane"],
+            )?,
+            unconfirmed: gauge(
+                "kyc_tracker_unconfirmed_users",
+                "Users who read verified though no check has confirmed it yet; at most unconfirmed_at_most for each partner.",
                 &["partner"],
             )?,
             read_at: register_int_gauge_with_registry!(
@@ -73,7 +85,7 @@ impl Standing {
     fn show(&self, app: &App, counted: &Counted) {
         let partners = app.config.partners.iter().zip(&counted.partners);
         for (place, (partner, figures)) in partners.enumerate() {
-            self.show_partner(&partner.id, figures);
+            self.show_partner(&partner.id, figures, counted.at);
             let gauge = &app.metrics.partners[place].last_delivery;
             if let (Some(at), 0) = (app.census.last_delivery(&app.metrics, place), gauge.get()) {
                 gauge.set(seconds(at));
@@ -82,7 +94,7 @@ impl Standing {
         self.read_at.set(seconds(counted.at));
     }
 
-    fn show_partner(&self, partner: &str, figures: &Figures) {
+    fn show_partner(&self, partner: &str, figures: &Figures, at: Timestamp) {
         let users = &figures.users;
         for status in Status::ALL {
             let gauge = self.users.with_label_values(&[partner, status.as_str()]);
@@ -95,10 +107,19 @@ impl Standing {
         attention("held", users.held);
         attention("conflict", users.conflict);
         attention("stalled", users.stalled);
+        attention("unconfirmed", users.unconfirmed);
+        attention("unusable", users.unusable);
+        for (lane, due) in &figures.due {
+            let late = due.map_or(Duration::ZERO, |due| at.since(due));
+            let gauge = self.lateness.with_label_values(&[partner, lane.as_str()]);
+            gauge.set(i64::try_from(late.as_secs()).unwrap_or(i64::MAX));
+        }
+        let unconfirmed = self.unconfirmed.with_label_values(&[partner]);
+        unconfirmed.set(figures.unconfirmed);
         let unmatched = self.unmatched.with_label_values(&[partner]);
         unmatched.set(figures.unmatched);
         show_time(&self.oldest_pending, partner, users.oldest_pending);
-        show_time(&self.next_look, partner, figures.next_look);
+        show_time(&self.next_look, partner, figures.next_check());
     }
 }
 

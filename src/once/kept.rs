@@ -73,7 +73,7 @@ impl ToldUser {
             external_user_id: user.external_user_id.clone(),
             country: user.country.clone(),
             status: state.shown(),
-            is_final: state.shown().is_final(),
+            is_final: state.is_final(),
             needs_confirmation: state.needs_confirmation(),
             source: user.source,
             attempt: user.attempt,

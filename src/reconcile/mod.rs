@@ -1,10 +1,15 @@
-//! Looks at the provider and lets its answers settle what webhooks left open.
+//! Checks the provider and lets its answers settle what webhooks left open.
 //!
-//! A look is taken in two writes with the call between them: [`begin`] takes a ticket, [`settle()`] puts the answer in its
-//! place by the rule in [`crate::kyc::looks`]. A crash in between loses nothing, because the look stays due until it is
-//! settled. [`run_once`] makes the looks that are due; [`now`] makes one that somebody waits for. What happens after a
-//! standstill is in [`crate::catch_up`].
+//! A check is taken in two writes with the call between them: [`begin`] takes a ticket, [`settle()`] puts the answer in its
+//! place by the rule in [`crate::kyc::looks`]. A crash in between loses nothing, because the check stays due until it is
+//! settled. [`run_once`] makes the checks that are due, [`asked`] one that a caller waits for. `house.rs` does what time alone
+//! brings; what follows a standstill is in [`crate::catch_up`].
 
+mod account;
+pub mod asked;
+mod house;
+pub mod policies;
+mod read;
 mod schedule;
 mod settle;
 
@@ -12,79 +17,59 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::web;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, join3, select_all};
 use tokio::sync::Notify;
 
 use crate::app::App;
-use crate::capa;
-use crate::capa::gate::Gate;
-use crate::catch_up::{self, Ledger};
+use crate::capa::client::Error as Capa;
+use crate::capa::gate::InFlight;
+use crate::catch_up;
 use crate::clock::Timestamp;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::db;
-use crate::db::catch_ups::CatchUp;
 use crate::db::looks;
-use crate::db::users::User;
-use crate::error::{Code, Error};
 use crate::flights::{Flight, Flights};
 use crate::kyc::looks::Lane;
-use crate::kyc::verification::TrustPolicy;
 
-pub use schedule::{hint, next_attempt, overruled, watch};
-pub use settle::{Look, Settlement, begin, note, settle};
+pub(crate) use account::Account;
+pub use house::put_in_doubt;
+pub use read::{Reading, note};
+pub use schedule::{hint, hurry, next_attempt, overruled, watch};
+pub use settle::{Look, Settled, Settlement, begin, settle};
 
-/// So many looks of one partner are on their way at a time.
-const AT_ONCE: usize = 16;
-/// How long the loop rests when nothing was due and nobody wakes it.
+/// How many checks of one partner are in flight at most.
+pub(crate) const AT_ONCE: usize = 16;
+/// How long the loop rests when nothing was due and nothing wakes it.
 const REST: Duration = Duration::from_millis(500);
 /// How long it then waits for what else becomes due, because each time is some queries.
 const GATHER: Duration = Duration::from_millis(20);
-/// Somebody who asks again within this time gets what the look before found.
-const ASKED_SPACING: Duration = Duration::from_secs(5);
-/// After so many changes in a row of which no webhook spoke, our address is probably not known to the provider.
-const UNHEARD: u32 = 3;
 
-/// What looks share while the service runs: nothing of it must outlive the process.
+/// What checks share while the service runs: nothing of it must outlive the process.
 pub struct Lookout {
     accounts: Vec<Mutex<Account>>,
-    /// The looks under way, by the key of the user.
+    /// Wakes the loop of each partner.
+    wakes: Vec<Notify>,
+    /// The checks in flight, by the key of the user.
     looks: Flights,
-    wake: Notify,
     /// When the service last wrote down that it is alive.
     beaten_at: Mutex<Option<Timestamp>>,
 }
 
-/// One partner's account at the provider.
-pub(crate) struct Account {
-    pub(crate) gate: Gate,
-    pub(crate) catch_up: Option<CatchUp>,
-    pub(crate) ledger: Ledger,
-    /// Changes since the last webhook of which no webhook spoke.
-    unheard: u32,
-}
-
 impl Lookout {
     /// One that has seen nothing yet.
-    pub fn new(config: &Config) -> Lookout {
-        let account = |_| {
-            Mutex::new(Account {
-                gate: Gate::new(config.checks.per_second),
-                catch_up: None,
-                ledger: Ledger::default(),
-                unheard: 0,
-            })
-        };
+    pub fn new(config: &Config, started: Timestamp) -> Lookout {
+        let account = |_| Mutex::new(Account::new(config.checks.per_second, started));
         Lookout {
             accounts: config.partners.iter().map(account).collect(),
+            wakes: config.partners.iter().map(|_| Notify::new()).collect(),
             looks: Flights::default(),
-            wake: Notify::new(),
             beaten_at: Mutex::default(),
         }
     }
 
-    /// Lets the loop look at once, because a webhook has come.
-    pub fn wake(&self) {
-        self.wake.notify_one();
+    /// Lets the loop of the partner check at once, because a webhook has come.
+    pub fn wake(&self, place: usize) {
+        self.wakes[place].notify_one();
     }
 
     /// Notes that webhooks of the partner arrive.
@@ -92,9 +77,14 @@ impl Lookout {
         self.account(place).unheard = 0;
     }
 
-    /// Whether changes of the partner's users are learnt only by looking.
+    /// Whether changes of the partner's users are learnt only by checks.
     pub fn is_unheard(&self, place: usize) -> bool {
-        self.account(place).unheard >= UNHEARD
+        self.account(place).is_unheard()
+    }
+
+    /// Since when the partner's provider has given no usable answer, where it gave only unusable ones.
+    pub fn unusable_since(&self, place: usize) -> Option<Timestamp> {
+        self.account(place).unusable_since()
     }
 
     /// When the service last wrote down that it is alive; a time alone, so poison is ignored.
@@ -113,47 +103,84 @@ impl Lookout {
     }
 }
 
-/// Begins to look at whoever is due, until the handle is aborted. A look that is cut off stays due.
+/// Begins to check the users who are due, until the handle is aborted. A check that is cut off stays due.
 pub fn start(app: web::Data<App>) -> actix_web::rt::task::JoinHandle<()> {
-    actix_web::rt::spawn(async move { run(&app).await })
+    actix_web::rt::spawn(async move {
+        let checked = checked(&app);
+        let loops = join_all(checked.iter().map(|place| run(&app, *place)));
+        let probes = join_all(checked.iter().map(|place| asked::probe(&app, *place)));
+        join3(house::run(&app), loops, probes).await;
+    })
 }
 
-async fn run(app: &App) {
+/// The places of the partners whose users are checked.
+fn checked(app: &App) -> Vec<usize> {
+    let partners = app.config.partners.iter().enumerate();
+    partners
+        .filter(|(_, partner)| partner.trust.policy.checks())
+        .map(|(place, _)| place)
+        .collect()
+}
+
+/// Makes the checks of one partner. A slow answer holds up nothing but its own place among those in flight.
+async fn run(app: &App, place: usize) {
     let mut failing = false;
+    let (mut in_flight, mut lanes) = (Vec::new(), InFlight::new(AT_ONCE));
     loop {
-        match run_once(app, app.clock.now()).await {
-            Ok(looks) if looks > 0 => continue,
-            Ok(_) if app.config.webhooks.policy == TrustPolicy::Never => return,
-            Ok(_) => failing = false,
+        match claim(app, place, app.clock.now(), lanes).await {
+            Ok(claimed) => {
+                failing = false;
+                in_flight.extend(claimed.into_iter().map(|claimed| {
+                    let lane = claimed.lane;
+                    lanes.begin(lane, 1);
+                    (lane, Box::pin(finish_claimed(app, place, claimed)))
+                }));
+            }
             Err(error) if !failing => {
-                log::error!(error:% = error; "Looks cannot be written down. They stay due.");
+                log::error!(error:% = error; "Checks cannot be written down. They stay due; see the store's errors.");
                 failing = true;
             }
             Err(_) => {}
         }
-        let _ = tokio::time::timeout(REST, app.lookout.wake.notified()).await;
-        tokio::time::sleep(GATHER).await;
+        let rest = async {
+            let _ = tokio::time::timeout(REST, app.lookout.wakes[place].notified()).await;
+            tokio::time::sleep(GATHER).await;
+        };
+        if in_flight.is_empty() {
+            rest.await;
+            continue;
+        }
+        let ended = select_all(in_flight.iter_mut().map(|(_, check)| check));
+        tokio::select! {
+            (_, index, _) = ended => {
+                let (lane, _) = in_flight.swap_remove(index);
+                lanes.end(lane, 1);
+            }
+            () = rest => {}
+        }
     }
 }
 
-/// Makes the looks that are due now, as far as the provider may be asked; answers how many it made. Never makes any where
-/// `webhooks.confirm` is `never`.
+async fn finish_claimed(app: &App, place: usize, claimed: Claimed<'_>) {
+    if let Err(error) = finish(app, place, claimed.look).await {
+        log::debug!(error:% = error; "The answer of a check cannot be written down. The check stays due.");
+    }
+}
+
+/// Makes the checks that are due now, as far as the provider may be asked; answers how many it made. It makes none for a
+/// partner whose `confirm` is `never`.
 ///
 /// # Errors
-/// When the store fails; the looks stay due.
+/// When the store fails; the checks stay due.
 pub async fn run_once(app: &App, now: Timestamp) -> Result<usize, db::Error> {
-    if app.config.webhooks.policy == TrustPolicy::Never {
-        catch_up::forget(app).await?;
-        return Ok(0);
-    }
-    catch_up::beat(app, now).await?;
+    house::keep(app, now).await?;
     step(app, now).await
 }
 
-/// [`run_once`] without saying that the service is alive: for a command that works beside it.
+/// [`run_once`] without what time alone brings: for a command that works beside a service.
 pub(crate) async fn step(app: &App, now: Timestamp) -> Result<usize, db::Error> {
-    let places = 0..app.config.partners.len();
-    let steps = join_all(places.map(|place| step_of(app, place, now))).await;
+    let places = checked(app);
+    let steps = join_all(places.into_iter().map(|place| step_of(app, place, now))).await;
     let mut looks = 0;
     for step in steps {
         looks += step?;
@@ -162,49 +189,97 @@ pub(crate) async fn step(app: &App, now: Timestamp) -> Result<usize, db::Error> 
 }
 
 async fn step_of(app: &App, place: usize, now: Timestamp) -> Result<usize, db::Error> {
-    let mut claims: Vec<Flight<'_>> = Vec::new();
-    for lane in Lane::ALL {
-        let free = free(app, place, lane, AT_ONCE - claims.len());
-        let due = due(app, place, lane, now, free).await?;
-        // Whoever is being looked at already is left out.
-        let claimed = due
-            .iter()
-            .filter_map(|key| app.lookout.looks.begin(key).ok());
-        let before = claims.len();
-        claims.extend(claimed.take(free));
-        app.lookout
-            .account(place)
-            .gate
-            .take(lane, claims.len() - before, app.clock.steady());
-    }
-    catch_up::read_ledger(app, place, now).await?;
-    let free = free(app, place, Lane::Sweep, AT_ONCE - claims.len());
-    let further = catch_up::next(app, place, free).await?;
-    app.lookout
-        .account(place)
-        .gate
-        .take(Lane::Sweep, further.len(), app.clock.steady());
-    claims.extend(
-        further
-            .iter()
-            .filter_map(|key| app.lookout.looks.begin(key).ok()),
-    );
-    if claims.is_empty() {
-        return Ok(0);
-    }
-    let keys: Vec<String> = claims.iter().map(|claim| claim.name().to_owned()).collect();
-    let begun = app.db.write(move |conn| begin(conn, &keys, now)).await?;
-    let looks = begun.into_iter().map(|look| finish(app, place, look));
+    let claimed = claim(app, place, now, InFlight::new(AT_ONCE)).await?;
+    let count = claimed.len();
+    let looks = claimed.into_iter().map(|claimed| async move {
+        let _flight = claimed.flight;
+        finish(app, place, claimed.look).await
+    });
     for settled in join_all(looks).await {
-        // What the provider would not do has been learnt from already; the looks stay due.
-        let _: Result<(), capa::client::Error> = settled?;
+        // What the provider would not do has been learnt from already; the checks stay due.
+        let _: Result<(), Capa> = settled?;
     }
-    Ok(claims.len())
+    Ok(count)
 }
 
-fn free(app: &App, place: usize, lane: Lane, wanted: usize) -> usize {
-    let now = app.clock.steady();
-    app.lookout.account(place).gate.free(lane, now, wanted)
+/// A check that has begun, which nothing else begins for the same user meanwhile.
+struct Claimed<'a> {
+    lane: Lane,
+    flight: Flight<'a>,
+    look: Look,
+}
+
+/// Begins the checks that are due, as far as the rate and those in flight allow.
+async fn claim<'a>(
+    app: &'a App,
+    place: usize,
+    now: Timestamp,
+    mut in_flight: InFlight,
+) -> Result<Vec<Claimed<'a>>, db::Error> {
+    let mut claims: Vec<(Lane, Flight<'a>)> = Vec::new();
+    for lane in Lane::ALL {
+        let free = free(app, place, lane, &in_flight);
+        let due = due(app, place, lane, now, free).await?;
+        // A user who is being checked already is left out.
+        let claimed = due
+            .iter()
+            .filter_map(|key| app.lookout.looks.begin(key).ok())
+            .take(free);
+        take(app, place, lane, claimed, &mut claims, &mut in_flight);
+    }
+    catch_up::read_ledger(app, place, now).await?;
+    let free = free(app, place, Lane::Sweep, &in_flight);
+    let further = catch_up::next(app, place, free, now).await?;
+    let claimed = further
+        .iter()
+        .filter_map(|key| app.lookout.looks.begin(key).ok());
+    take(
+        app,
+        place,
+        Lane::Sweep,
+        claimed,
+        &mut claims,
+        &mut in_flight,
+    );
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<String> = claims
+        .iter()
+        .map(|(_, flight)| flight.name().to_owned())
+        .collect();
+    let clock = app.clock.clone();
+    let begun = app
+        .db
+        .write(move |conn| begin(conn, &clock, &keys, now))
+        .await?;
+    let claimed = claims.into_iter().zip(begun);
+    Ok(claimed
+        .map(|((lane, flight), look)| Claimed { lane, flight, look })
+        .collect())
+}
+
+fn take<'a>(
+    app: &App,
+    place: usize,
+    lane: Lane,
+    claimed: impl Iterator<Item = Flight<'a>>,
+    claims: &mut Vec<(Lane, Flight<'a>)>,
+    in_flight: &mut InFlight,
+) {
+    let before = claims.len();
+    claims.extend(claimed.map(|flight| (lane, flight)));
+    let taken = claims.len() - before;
+    in_flight.begin(lane, taken);
+    let steady = app.clock.steady();
+    app.lookout.account(place).gate.take(lane, taken, steady);
+}
+
+/// How many checks of the lane may begin now.
+fn free(app: &App, place: usize, lane: Lane, in_flight: &InFlight) -> usize {
+    let slots = in_flight.slots(lane);
+    let steady = app.clock.steady();
+    app.lookout.account(place).gate.free(lane, steady, slots)
 }
 
 async fn due(
@@ -218,79 +293,20 @@ async fn due(
         return Ok(Vec::new());
     }
     let partner = app.config.partners[place].id.clone();
-    // Those under way are still due, so that many more rows are fetched.
+    // Those in flight are still due, so that many more rows are fetched.
     let limit = i64::try_from(free + AT_ONCE).unwrap_or(i64::MAX);
     app.db
         .read(move |conn| looks::due(conn, &partner, lane, now, limit))
         .await
 }
 
-/// Looks at one user because somebody waits for it, unless the provider has confirmed the status since `since`. Callers
-/// who ask at the same time share one look.
-///
-/// # Errors
-/// When the provider or the store fails; the user then stays as it is.
-pub async fn now(app: &App, place: usize, user: &User, since: Timestamp) -> Result<(), Error> {
-    if app.config.webhooks.policy == TrustPolicy::Never {
-        let never = "The provider is never asked: webhooks.confirm is never.";
-        return Err(Error::new(Code::BadRequest, never));
-    }
-    loop {
-        let claim = app.lookout.looks.begin(&user.id);
-        let key = user.id.clone();
-        let memory = app.db.read(move |conn| looks::of(conn, &key)).await?;
-        let now = app.clock.now();
-        let just_looked = memory.failures == 0
-            && memory
-                .looked_at
-                .is_some_and(|at| now.since(at) < ASKED_SPACING);
-        let confirmed = memory.confirmed_at.is_some_and(|at| at >= since);
-        let _claim = match claim {
-            Ok(_) if confirmed || just_looked => return Ok(()),
-            Ok(claim) => claim,
-            Err(another) => {
-                another.landed().await;
-                continue;
-            }
-        };
-        admit(app, place)?;
-        let key = user.id.clone();
-        let begun = app.db.write(move |conn| begin(conn, &[key], now)).await?;
-        for look in begun {
-            finish(app, place, look).await?.map_err(Error::from_look)?;
-        }
-        return Ok(());
-    }
-}
-
-/// For how long it makes no sense to ask the provider about the users of the partner at that place, if so.
-pub fn closed(app: &App, place: usize) -> Option<Duration> {
-    app.lookout.account(place).gate.closed(app.clock.steady())
-}
-
-/// Somebody who waits is let through as long as the rate allows, and told when to come again where it does not.
-fn admit(app: &App, place: usize) -> Result<(), Error> {
-    let now = app.clock.steady();
-    let mut account = app.lookout.account(place);
-    if let Some(wait) = account.gate.closed(now) {
-        return Err(Error::provider_closed(wait));
-    }
-    if account.gate.lend(now) {
-        Ok(())
-    } else {
-        Err(Error::provider_busy())
-    }
-}
-
 /// Asks the provider and puts its answer in its place.
-async fn finish(
-    app: &App,
-    place: usize,
-    look: Look,
-) -> Result<Result<(), capa::client::Error>, db::Error> {
-    let key = &app.config.partners[place].provider_api_key;
+async fn finish(app: &App, place: usize, look: Look) -> Result<Result<(), Capa>, db::Error> {
+    let partner = &app.config.partners[place];
+    let key = &partner.provider_api_key;
     let (answer, done) = match app.capa.details(key, &look.user_id).await {
-        Ok(details) => (Some(details), Ok(())),
+        Ok(details) => (Some(Ok(details)), Ok(())),
+        Err(Capa::Unusable(unusable)) => (Some(Err(unusable)), Err(Capa::Unusable(unusable))),
         Err(error) => (None, Err(error)),
     };
     match done {
@@ -298,55 +314,31 @@ async fn finish(
         Err(_) => app.metrics.looks_failed.inc(),
     }
     let now = app.clock.now();
+    let learnt = done.as_ref().copied();
+    let steady = app.clock.steady();
     app.lookout
         .account(place)
         .gate
-        .learn(done.as_ref().copied(), &look.key, app.clock.steady());
+        .learn(learnt, &look.key, steady);
     if let Err(error) = &done {
-        log::debug!(user_key = look.key, reason:% = error; "A look was not answered.");
+        log::debug!(user_key = look.key, reason:% = error; "A check brought no usable answer.");
     }
+    let trust = partner.trust;
     let settled = app
         .db
         .write(move |conn| match answer {
-            Some(details) => settle(conn, &look, details.as_ref(), now),
-            None => settle::unanswered(conn, &look, now).map(|()| Settlement::Unusable),
+            Some(answer) => {
+                let reading = answer.as_ref().map(Option::as_ref).map_err(|error| *error);
+                settle(conn, trust, &look, reading, now).map(Some)
+            }
+            None => settle::unanswered(conn, &look, now).map(|()| None),
         })
         .await?;
-    report(app, place, settled);
-    Ok(done)
-}
-
-fn report(app: &App, place: usize, settled: Settlement) {
-    let Settlement::Moved { heard: false } = settled else {
-        return;
-    };
-    let unheard = {
-        let mut account = app.lookout.account(place);
-        account.unheard += 1;
-        account.unheard
-    };
-    if unheard >= UNHEARD && (unheard == UNHEARD || unheard.is_power_of_two()) {
-        let partner = &app.config.partners[place].id;
-        log::warn!(partner, changes = unheard; "Changes are learnt only by looking: the provider probably does not know our webhook address. See `kyc-tracker webhook register`.");
+    if let Some(settled) = settled {
+        account::learn(app, place, settled, now);
+        if let Settlement::Unusable(unusable) = settled.settlement {
+            return Ok(Err(Capa::Unusable(unusable)));
+        }
     }
-}
-
-/// Notes the latest session that the provider knows before the first link of a further attempt is asked for: what it
-/// answers about that session later says nothing about this attempt.
-///
-/// # Errors
-/// When the provider or the store fails. No link must be asked for then, because its session could not be told apart.
-pub async fn note_session(app: &App, partner: &config::Partner, user: &User) -> Result<(), Error> {
-    let found = app
-        .capa
-        .details(&partner.provider_api_key, &user.user_id)
-        .await?;
-    let Some(details) = found else {
-        return Ok(());
-    };
-    let user = user.clone();
-    app.db
-        .write(move |conn| note(conn, &user, &details))
-        .await?;
-    Ok(())
+    Ok(done)
 }

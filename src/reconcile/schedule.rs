@@ -1,4 +1,4 @@
-//! When the next look at a user is due: what hints, links, new attempts and overrides change of it.
+//! When the next check of a user is due: what hints, links, new attempts and overrides change of it.
 //!
 //! Each of these belongs into the write that it tells of.
 
@@ -11,9 +11,10 @@ use crate::db::users::User;
 use crate::db::{Conn, QueryResult};
 use crate::kyc::looks::{Ages, Lane, Looks, REPEAT_SPACING};
 use crate::kyc::status::Status;
+use crate::kyc::verification::State;
 
-/// Takes a KYC event, whatever became of it, for a hint to look; run it in the write that stored it. `target` is what it
-/// says, if we know.
+/// Takes a KYC event, whatever its outcome, for a hint to check; run it in the write that stored it. `target` is what it says,
+/// if we know.
 pub fn hint(
     conn: &mut Conn,
     before: &User,
@@ -22,14 +23,17 @@ pub fn hint(
     now: Timestamp,
 ) -> QueryResult<()> {
     let memory = looks::of(conn, &after.id)?;
-    let moved = before.status != after.status;
-    let mut hinted = memory.with(memory.looks().hinted(target, moved));
+    let (was, is) = (before.state(), after.state());
+    let mut hinted = memory.with(memory.looks().hinted(target, was, is));
     hinted.hinted_at = Some(now);
-    let soonest = match memory.looked_at {
+    if was.shown() != is.shown() || was.status != is.status {
+        hinted.confirmed_at = None;
+    }
+    let soonest = match memory.looked_at.filter(|at| !at.is_ahead_of(now)) {
         Some(at) => now.max(at.plus(REPEAT_SPACING)),
         None => now,
     };
-    if before.state() != after.state() {
+    if is_news(was, is) {
         hinted.due_at = Some(now);
         hinted.lane = Lane::News;
         hinted.failures = 0;
@@ -37,23 +41,34 @@ pub fn hint(
         hinted.due_at = Some(soonest);
         hinted.lane = Lane::Repeat;
     }
+    if is.is_believed() {
+        hinted.lane = Lane::Unconfirmed;
+    }
     looks::save(conn, &after.id, &memory, &hinted)
 }
 
-/// Begins to look at a user from time to time, because it was registered or got a link; run it in that write.
+/// Whether a check could find out more by this: that a verdict was heard is no news by itself.
+fn is_news(before: State, after: State) -> bool {
+    let heard = before.heard;
+    before != State { heard, ..after }
+}
+
+/// Begins to check a user from time to time, because it was registered or got a link; run it in that write.
 pub fn watch(conn: &mut Conn, user: &User, now: Timestamp) -> QueryResult<()> {
     let before = looks::of(conn, &user.id)?;
     let watched = before.looks().watched();
     schedule(conn, user, &before, before.with(watched), now)
 }
 
-/// Forgets what looks knew of the attempt before; run it in the write that opens the next one.
+/// Forgets what checks knew of the attempt before; run it in the write that opens the next one.
 pub fn next_attempt(conn: &mut Conn, user: &User, now: Timestamp) -> QueryResult<()> {
     let before = looks::of(conn, &user.id)?;
     let forgotten = Memory {
         hinted_at: None,
         provider_word: None,
-        unconfirmed_since: None,
+        no_verdict_since: None,
+        confirmed_at: None,
+        unusable: None,
         failures: 0,
         lane: Lane::Sweep,
         ..before.with(before.looks().next_attempt())
@@ -64,11 +79,43 @@ pub fn next_attempt(conn: &mut Conn, user: &User, now: Timestamp) -> QueryResult
 /// Takes an admin's word for the status; run it in the write that sets it.
 pub fn overruled(conn: &mut Conn, user: &User, now: Timestamp) -> QueryResult<()> {
     let before = looks::of(conn, &user.id)?;
-    let after = before.with(before.looks().overruled());
+    let after = Memory {
+        confirmed_at: None,
+        ..before.with(before.looks().overruled())
+    };
     schedule(conn, user, &before, after, now)
 }
 
-/// Makes the next look due when the rule says, unless a hint has made one due already.
+/// Makes the check of a user due at once, as if there had been news of it; run it in the write that puts it in doubt.
+pub fn hurry(conn: &mut Conn, user: &User, now: Timestamp) -> QueryResult<()> {
+    let before = looks::of(conn, &user.id)?;
+    let hurried = Memory {
+        due_at: Some(now),
+        lane: Lane::News,
+        ..before.clone()
+    };
+    looks::save(conn, &user.id, &before, &hurried)
+}
+
+/// Checks a user from now on as one in doubt, because no check confirmed its verdict in time; run it in the write that says so.
+pub(super) fn doubted(conn: &mut Conn, user: &User, now: Timestamp) -> QueryResult<()> {
+    let before = looks::of(conn, &user.id)?;
+    let mut after = before.with(before.looks().watched());
+    if after.lane == Lane::Unconfirmed {
+        after.lane = Lane::News;
+    }
+    if after.looks().is_sweep() {
+        let soon = now.plus(
+            after
+                .looks()
+                .pause(user.state(), Moment::new(now, now).ages(user, &after)),
+        );
+        after.due_at = after.due_at.min(Some(soon));
+    }
+    looks::save(conn, &user.id, &before, &after)
+}
+
+/// Makes the next check due when the rule says, unless a hint has made one due already.
 fn schedule(
     conn: &mut Conn,
     user: &User,
@@ -78,29 +125,55 @@ fn schedule(
 ) -> QueryResult<()> {
     let looks: Looks = after.looks();
     if looks.is_sweep() {
-        let pause = looks.pause(user.state(), ages(user, &after, now));
+        let ages = Moment::new(now, now).ages(user, &after);
+        let pause = looks.pause(user.state(), ages);
         after.due_at = Some(now.plus(jittered(pause, &user.id, looks.pull_ticket)));
-        after.lane = Lane::Sweep;
+        after.lane = looks.lane(user.state(), ages);
     }
     looks::save(conn, &user.id, before, &after)
 }
 
-/// How long ago things were that the rule of looks asks for.
-pub(super) fn ages(user: &User, memory: &Memory, now: Timestamp) -> Ages {
-    let since = |at: Option<Timestamp>, never| at.map_or(never, |at| now.since(at));
-    Ages {
-        since_hint: since(memory.hinted_at, Duration::MAX),
-        unconfirmed: since(memory.unconfirmed_since, Duration::ZERO),
-        quiet: now.since(
-            memory
-                .hinted_at
-                .map_or(user.updated_at, |at| at.max(user.updated_at)),
-        ),
-        decided: since(user.decided_at, Duration::ZERO),
+/// When a check began, and the present moment, by which a stored time is judged to lie ahead of the clock.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    began: Timestamp,
+    now: Timestamp,
+}
+
+impl Moment {
+    pub(super) fn new(began: Timestamp, now: Timestamp) -> Moment {
+        Moment { began, now }
+    }
+
+    /// How long before the check began `stored` was; a time ahead of the clock is taken for what doubts more.
+    pub(super) fn age(self, stored: Timestamp, if_ahead: Duration) -> Duration {
+        if stored.is_ahead_of(self.now) {
+            if_ahead
+        } else {
+            self.began.since(stored)
+        }
+    }
+
+    /// How long ago things were that the rule of checks asks for.
+    pub(super) fn ages(self, user: &User, memory: &Memory) -> Ages {
+        let age =
+            |at: Option<Timestamp>, never, if_ahead| at.map_or(never, |at| self.age(at, if_ahead));
+        let changed_at = memory
+            .hinted_at
+            .map_or(user.updated_at, |at| at.max(user.updated_at));
+        let linked_at = user.link_created_at.unwrap_or(user.created_at);
+        Ages {
+            since_hint: age(memory.hinted_at, Duration::MAX, Duration::ZERO),
+            since_applied: age(user.unconfirmed_at, Duration::ZERO, Duration::MAX),
+            no_verdict: age(memory.no_verdict_since, Duration::ZERO, Duration::MAX),
+            quiet: self.age(changed_at, Duration::ZERO),
+            decided: age(user.decided_at, Duration::ZERO, Duration::ZERO),
+            linked: self.age(linked_at, Duration::MAX),
+        }
     }
 }
 
-/// Up to a tenth longer, so that users who were hinted at together are not looked at together for ever.
+/// Up to a tenth longer, so that users who were hinted at together are not checked together for ever.
 pub(super) fn jittered(pause: Duration, key: &str, ticket: i64) -> Duration {
     let mut hasher = DefaultHasher::new();
     (key, ticket).hash(&mut hasher);

@@ -1,58 +1,78 @@
-//! The two writes of a look: its ticket before the provider is asked, its answer afterwards.
+//! The two writes of a check: its ticket before the provider is asked, its answer afterwards.
 //!
-//! They are functions over a connection and know neither the network nor the gate. Whatever cannot be used changes nothing
-//! but when the next look is due.
+//! They are functions over a connection and know neither the network nor the gate. An unusable answer changes nothing but
+//! when the next check is due and that the user is listed.
 
 use std::time::Duration;
 
-use super::schedule::{ages, jittered};
-use crate::capa::details::Details;
-use crate::clock::Timestamp;
-use crate::db::attempts::{self, KnownSession};
+use super::read::{Read, Reading, read};
+use super::schedule::{Moment, jittered};
+use crate::capa::details::Unusable;
+use crate::clock::{Clock, Timestamp};
 use crate::db::looks::{self, Memory};
 use crate::db::transitions::{self, Cause};
-use crate::db::users::{self, User};
+use crate::db::users::{self, User, View};
 use crate::db::{Conn, QueryResult};
-use crate::kyc::looks::{Answer, Lane, STALLED, Ticket, Whose, settle as put, whose};
+use crate::kyc::looks::{Ages, LATE, Lane, STALLED, Ticket, settle as put};
+use crate::kyc::sessions::Whose;
 use crate::kyc::status::Status;
+use crate::kyc::verification::{State, Trust};
 
-/// The pause after the first look that brought nothing usable; it doubles with each further one.
+/// The pause after the first check that brought nothing usable; it doubles with each further one.
 const FAILED: Duration = Duration::from_secs(30);
-/// While the provider is not there, it is asked again at least this often once it may be back.
+/// While a `verified` is unconfirmed it is checked at least this often.
+const FAILED_LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60);
+/// While the provider is unavailable, it is asked again at least this often.
 const FAILED_LONGEST: Duration = Duration::from_secs(5 * 60);
-/// What is wrong with one user's answers is seldom mended soon.
+/// What is wrong with one user's answers is seldom fixed soon.
 const UNUSABLE_LONGEST: Duration = Duration::from_secs(6 * 3600);
 
-/// A look on its way.
+/// A check in flight.
 #[derive(Clone, Debug)]
 pub struct Look {
     /// The key of the user.
     pub key: String,
     /// The provider's id of the user.
     pub user_id: String,
-    /// Its place among the looks at this user.
+    /// Its place among the checks of this user.
     pub ticket: Ticket,
     /// When it began.
     pub at: Timestamp,
+    /// From the last hint to its beginning, jumps of the clock left out; without any hint, endless.
+    pub since_hint: Duration,
 }
 
 /// Takes a ticket for each of these users; run it in a write before the provider is asked.
-pub fn begin(conn: &mut Conn, keys: &[String], now: Timestamp) -> QueryResult<Vec<Look>> {
+pub fn begin(
+    conn: &mut Conn,
+    clock: &Clock,
+    keys: &[String],
+    now: Timestamp,
+) -> QueryResult<Vec<Look>> {
     let mut begun = Vec::new();
     for key in keys {
         let user = users::by_key(conn, key)?;
         let before = looks::of(conn, key)?;
         let (after, ticket) = before.looks().begun();
-        let after = Memory {
+        let mut after = Memory {
             looked_at: Some(now),
             ..before.with(after)
         };
+        // The clock was set back since the last hint: the ladder begins again.
+        if before.hinted_at.is_some_and(|at| at.is_ahead_of(now)) {
+            after = after.with(after.looks().hinted_again());
+            after.hinted_at = Some(now);
+        }
         looks::save(conn, key, &before, &after)?;
+        let since_hint = after.hinted_at.map_or(Duration::MAX, |at| {
+            clock.elapsed(at, Duration::ZERO).min(now.since(at))
+        });
         begun.push(Look {
             key: key.clone(),
             user_id: user.user_id,
             ticket,
             at: now,
+            since_hint,
         });
     }
     Ok(begun)
@@ -61,10 +81,10 @@ pub fn begin(conn: &mut Conn, keys: &[String], now: Timestamp) -> QueryResult<Ve
 /// What became of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// A later look was answered before it.
+    /// A later check was settled before it.
     Fenced,
-    /// It cannot be used: another user's, outdated, or in a word that we do not know.
-    Unusable,
+    /// It is unusable.
+    Unusable(Unusable),
     /// It changed nothing that readers see.
     Unchanged,
     /// It moved the user.
@@ -74,206 +94,167 @@ pub enum Settlement {
     },
 }
 
-/// Puts an answer in its place; run it in a write. `None` is the answer that there is no verification of the user.
+/// What a check brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What became of the answer.
+    pub settlement: Settlement,
+    /// How long a signed verdict had waited for this answer, which agrees with it.
+    pub waited: Option<Duration>,
+}
+
+impl Settled {
+    /// Nothing had waited for it.
+    const fn of(settlement: Settlement) -> Settled {
+        Settled {
+            settlement,
+            waited: None,
+        }
+    }
+}
+
+/// Puts an answer in its place; run it in a write.
 pub fn settle(
     conn: &mut Conn,
+    trust: Trust,
     look: &Look,
-    details: Option<&Details>,
+    reading: Reading<'_>,
     now: Timestamp,
-) -> QueryResult<Settlement> {
+) -> QueryResult<Settled> {
     let user = users::by_key(conn, &look.key)?;
+    let user = transitions::on_time(conn, user, View::new(now, trust))?;
     let before = looks::of(conn, &look.key)?;
     // The rule says so too, but the session of such an answer must not be taken for one of this attempt either.
     if look.ticket.number <= before.applied_ticket {
-        return Ok(Settlement::Fenced);
+        follow_up(conn, &user, &before, now)?;
+        return Ok(Settled::of(Settlement::Fenced));
     }
-    let (answer, word) = match read(conn, &user, details)? {
+    let Read { answer, word } = match read(conn, &user, reading)? {
         Ok(read) => read,
         Err(unusable) => {
-            log::warn!(user_key = user.id, reason = unusable.0; "An answer of the provider cannot be used.");
-            if let Some(word) = unusable.1 {
-                let kept = Memory {
-                    provider_word: Some(word),
-                    ..before.clone()
-                };
-                looks::save(conn, &user.id, &before, &kept)?;
-            }
-            fail(conn, &user.id, UNUSABLE_LONGEST, now)?;
-            return Ok(Settlement::Unusable);
+            fail(conn, &user, Some(unusable), now)?;
+            return Ok(Settled::of(Settlement::Unusable(unusable)));
         }
     };
-    let then = ages(&user, &before, look.at);
-    let Some(settled) = put(user.state(), before.looks(), look.ticket, answer, then) else {
-        return Ok(Settlement::Fenced);
+    let then = Ages {
+        since_hint: look.since_hint,
+        ..Moment::new(look.at, now).ages(&user, &before)
+    };
+    let state = user.state();
+    let Some(settled) = put(state, before.looks(), look.ticket, answer, then) else {
+        follow_up(conn, &user, &before, now)?;
+        return Ok(Settled::of(Settlement::Fenced));
     };
     let moved = transitions::record(conn, &user, settled.state, Cause::Provider, now)?;
     let mut after = before.with(settled.looks);
     after.failures = 0;
+    after.unusable = None;
     if settled.agreed {
         after.confirmed_at = Some(look.at);
+    } else if moved.status != user.status || moved.state().shown() != state.shown() {
+        after.confirmed_at = None;
     }
-    if answer.of_this_attempt {
+    if answer.whose == Whose::ThisAttempt {
         after.provider_word = word;
     }
-    let unfounded = answer.verdict.is_none() && moved.status == Status::Verified;
-    after.unconfirmed_since = before.unconfirmed_since.or(Some(look.at));
-    after.unconfirmed_since = after.unconfirmed_since.filter(|_| unfounded);
+    let no_verdict = answer.verdict.is_none() || answer.whose != Whose::ThisAttempt;
+    let unfounded = no_verdict && moved.status == Status::Verified;
+    after.no_verdict_since = before.no_verdict_since.or(Some(look.at));
+    after.no_verdict_since = after.no_verdict_since.filter(|_| unfounded);
     if before.hint_seq == look.ticket.seen {
-        let pause = settled
-            .looks
-            .pause(settled.state, ages(&moved, &after, now));
+        let ages = Moment::new(now, now).ages(&moved, &after);
+        let pause = settled.looks.pause(settled.state, ages);
         after.due_at = Some(now.plus(jittered(pause, &look.key, look.ticket.number)));
-        if settled.looks.is_sweep() {
-            after.lane = Lane::Sweep;
+        let lane = settled.looks.lane(settled.state, ages);
+        if settled.looks.is_sweep() || lane == Lane::Unconfirmed {
+            after.lane = lane;
+        } else if after.lane == Lane::Unconfirmed {
+            after.lane = Lane::News;
         }
+    }
+    if settled.overlapped {
+        after.due_at = after.due_at.min(Some(now.plus(LATE)));
     }
     looks::save(conn, &user.id, &before, &after)?;
     alert(&user, &before, &after);
-    if moved.version == user.version {
-        return Ok(Settlement::Unchanged);
+    let settlement = if moved.version == user.version {
+        Settlement::Unchanged
+    } else {
+        let heard = !before.looks().is_sweep() || before.hint == Some(moved.status);
+        Settlement::Moved { heard }
+    };
+    let waited_since = waited_since(state, settled.state, &user, &before);
+    Ok(Settled {
+        settlement,
+        waited: waited_since
+            .filter(|_| settled.agreed)
+            .map(|since| now.since(since)),
+    })
+}
+
+/// Since when the verdict has waited that this answer confirms.
+fn waited_since(before: State, after: State, user: &User, memory: &Memory) -> Option<Timestamp> {
+    let confirmed = after.is_final() && !before.is_final();
+    if confirmed && before.unconfirmed.is_some() && before.status == after.status {
+        user.unconfirmed_at
+    } else if confirmed && before.held == Some(after.status) {
+        memory.hinted_at
+    } else {
+        None
     }
-    let heard = !before.looks().is_sweep() || before.hint == Some(moved.status);
-    Ok(Settlement::Moved { heard })
 }
 
 fn alert(user: &User, before: &Memory, after: &Memory) {
     let user_key = &user.id;
     if after.conflict && !before.conflict {
-        log::warn!(user_key; "What the provider sent and what it answers disagree: see to it.");
+        log::warn!(user_key; "Webhooks and the provider's answer disagree about a user. See attention=conflict.");
     }
     if after.step == STALLED && before.step != STALLED {
-        log::warn!(user_key; "Nothing has been heard of a user for a month.");
+        log::warn!(user_key; "Nothing has been heard of a user for 30 days. See attention=stalled.");
     }
 }
 
-/// Why an answer cannot be used, and the word in it that we do not know.
-struct Unusable(&'static str, Option<String>);
+/// Two checks overlapped, and the one whose answer was dropped may have read the newer data: another follows.
+fn follow_up(conn: &mut Conn, user: &User, before: &Memory, now: Timestamp) -> QueryResult<()> {
+    let soon = now.plus(LATE);
+    if before.due_at.is_some_and(|due| due <= soon) {
+        return Ok(());
+    }
+    let after = Memory {
+        due_at: Some(soon),
+        ..before.clone()
+    };
+    looks::save(conn, &user.id, before, &after)
+}
 
-type Read = (Answer, Option<String>);
+/// The provider gave no answer: the check is made again later, and the user stays as it is.
+pub(super) fn unanswered(conn: &mut Conn, look: &Look, now: Timestamp) -> QueryResult<()> {
+    let user = users::by_key(conn, &look.key)?;
+    fail(conn, &user, None, now)
+}
 
-/// Tells whom and which attempt an answer is about, and keeps the session it names.
-fn read(
+/// Makes the next check due after one that brought nothing usable.
+pub(super) fn fail(
     conn: &mut Conn,
     user: &User,
-    details: Option<&Details>,
-) -> QueryResult<Result<Read, Unusable>> {
-    let nothing = Answer {
-        verdict: None,
-        of_this_attempt: false,
+    unusable: Option<Unusable>,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let before = looks::of(conn, &user.id)?;
+    let longest = match unusable {
+        _ if user.state().is_believed() => FAILED_LONGEST_UNCONFIRMED,
+        Some(_) => UNUSABLE_LONGEST,
+        None => FAILED_LONGEST,
     };
-    let Some(details) = details else {
-        return Ok(Ok((nothing, None)));
-    };
-    let other = |id: &String| *id != user.user_id;
-    if details.reference_id.as_ref().is_some_and(other) {
-        return Ok(Err(Unusable("it is about another user", None)));
-    }
-    // The session of the attempt before may not be noted yet.
-    if user.awaits_its_first_link() {
-        return Ok(Ok((nothing, None)));
-    }
-    let known = attempts::of_user(conn, &user.id)?;
-    let latest = |of: &dyn Fn(i64) -> bool| known.iter().rev().find(|known| of(known.attempt));
-    let earlier = latest(&|attempt| attempt < user.attempt);
-    let current = latest(&|attempt| attempt == user.attempt);
-    let found = details.session();
-    match whose(
-        found,
-        earlier.map(KnownSession::as_session),
-        current.map(KnownSession::as_session),
-    ) {
-        Whose::EarlierAttempt => return Ok(Ok((nothing, None))),
-        Whose::Outdated => {
-            return Ok(Err(Unusable("it is older than what is known", None)));
-        }
-        Whose::ThisAttempt => {}
-    }
-    let word = details.result.clone();
-    let Ok(verdict) = Status::from_result(word.as_deref().unwrap_or_default()) else {
-        return Ok(Err(Unusable("it says an unknown word", word)));
-    };
-    if let Some(found) = found
-        && current.is_none_or(|current| current.as_session() != found)
-    {
-        attempts::note(conn, &user.id, user.attempt, found)?;
-    }
-    let answer = Answer {
-        verdict,
-        of_this_attempt: true,
-    };
-    Ok(Ok((answer, word)))
-}
-
-/// The provider was not there: the look is made again later, and the user stays as it is.
-pub(super) fn unanswered(conn: &mut Conn, look: &Look, now: Timestamp) -> QueryResult<()> {
-    fail(conn, &look.key, FAILED_LONGEST, now)
-}
-
-fn fail(conn: &mut Conn, key: &str, longest: Duration, now: Timestamp) -> QueryResult<()> {
-    let before = looks::of(conn, key)?;
     let doublings = u32::try_from(before.failures.clamp(0, 16)).unwrap_or(16);
     let pause = FAILED.saturating_mul(1 << doublings).min(longest);
     let after = Memory {
         failures: before.failures + 1,
-        due_at: Some(now.plus(jittered(pause, key, before.pull_ticket))),
+        due_at: Some(now.plus(jittered(pause, &user.id, before.pull_ticket))),
+        unusable: unusable
+            .map(|unusable| unusable.as_str().to_owned())
+            .or(before.unusable.clone()),
         ..before.clone()
     };
-    looks::save(conn, key, &before, &after)
-}
-
-/// Keeps the session of that answer as the latest of the attempt before.
-pub fn note(conn: &mut Conn, user: &User, details: &Details) -> QueryResult<()> {
-    let Some(session) = details.session() else {
-        return Ok(());
-    };
-    let known = attempts::of_user(conn, &user.id)?;
-    let known = known.last().map(KnownSession::as_session);
-    // An answer from an outdated copy must not take the place of what is known better.
-    match whose(Some(session), None, known) {
-        Whose::Outdated => Ok(()),
-        _ => attempts::note(conn, &user.id, user.attempt - 1, session),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::db::in_memory;
-    use crate::db::users::NewUser;
-    use crate::kyc::verification::State;
-    use crate::reconcile::next_attempt;
-
-    #[test]
-    fn an_answer_from_before_the_attempt_leaves_no_session_behind() {
-        let (mut conn, clock) = (in_memory(), Clock::driven(Timestamp(1_800_000_000_000_000)));
-        let (conn, now) = (&mut conn, clock.now());
-        let new = NewUser {
-            id: clock.id(),
-            partner: "acme",
-            user_id: "u1",
-            external_user_id: "u1",
-            country: "DO",
-            redirect_uri: None,
-            status: Status::Pending,
-        };
-        let user = transitions::register(conn, &new, now).unwrap();
-        let look = begin(conn, std::slice::from_ref(&user.id), now).unwrap();
-        let opened = State::opened(2);
-        let user = transitions::record(conn, &user, opened, Cause::Link, now).unwrap();
-        next_attempt(conn, &user, now).unwrap();
-        let linked = User {
-            link_created_at: Some(now),
-            ..user.clone()
-        };
-        transitions::touch(conn, &user, linked, now).unwrap();
-        let details = Details {
-            result: Some("APPROVED".to_owned()),
-            session_id: Some("s1".to_owned()),
-            ..Details::default()
-        };
-        let settled = settle(conn, &look[0], Some(&details), now).unwrap();
-        assert_eq!(settled, Settlement::Fenced);
-        assert_eq!(attempts::of_user(conn, &user.id).unwrap(), []);
-    }
+    looks::save(conn, &user.id, &before, &after)
 }

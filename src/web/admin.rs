@@ -14,13 +14,13 @@ use crate::app::{App, RefusalCounts};
 use crate::clock::Timestamp;
 use crate::db::looks::{self, Memory};
 use crate::db::overrides::{self, Override};
-use crate::db::users::{Attention, Filter, User};
+use crate::db::users::{Attention, Filter, UserNow};
 use crate::db::{deliveries, transitions, users};
 use crate::error::{Code, Error};
 use crate::kyc::link_request::Fault;
 use crate::kyc::looks::STALLED;
 use crate::kyc::status::Status;
-use crate::kyc::verification::Outcome;
+use crate::kyc::verification::{Outcome, Unconfirmed};
 use crate::language::Language;
 use crate::overrule::{self, Order};
 use crate::{catch_up, confirm, why};
@@ -35,10 +35,10 @@ pub struct PartnersUser {
     user: UserDocument,
 }
 
-impl From<User> for PartnersUser {
-    fn from(mut user: User) -> PartnersUser {
+impl From<UserNow> for PartnersUser {
+    fn from(user: UserNow) -> PartnersUser {
         PartnersUser {
-            partner_id: std::mem::take(&mut user.partner),
+            partner_id: user.partner.clone(),
             user: user.into(),
         }
     }
@@ -97,9 +97,10 @@ pub async fn users(
         ..Filter::default()
     };
     let (after, fetch) = (cut.after.clone(), cut.fetch());
+    let view = admin.view();
     let rows = admin
         .db
-        .read(move |conn| users::list(conn, &filter, after.as_deref(), fetch))
+        .read(move |conn| users::list(conn, &filter, view, after.as_deref(), fetch))
         .await?;
     Ok(Json(cut.page(rows, |user| &user.id, PartnersUser::from)))
 }
@@ -120,7 +121,7 @@ pub struct WholeUser {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Looks)]
 struct LooksDocument {
-    /// What an event says that waits for confirmation, whether readers are told of it or not.
+    /// What an event says that waits for a check, whether readers are told of it or not.
     #[schema(required, value_type = Option<Status>)]
     held: Option<&'static str>,
     /// Whether the provider and what it sent disagree.
@@ -139,13 +140,20 @@ struct LooksDocument {
     looked_at: Option<Timestamp>,
     #[schema(required, value_type = Option<String>, format = DateTime, examples("2026-11-23T20:24:32.007Z"))]
     next_look_at: Option<Timestamp>,
-    /// Looks in a row that brought nothing usable.
+    /// Checks in a row that brought nothing usable.
     #[schema(minimum = 0, examples(0))]
     failures: i64,
+    /// What is known against a verdict that a webhook set and no check has confirmed: `believed`, `timed_out` or `denied`; null
+    /// where the verdict is confirmed, and without a verdict.
+    #[schema(required, examples(json!(null)))]
+    unconfirmed: Option<&'static str>,
+    /// Why the provider's last answer was unusable; null once one is usable.
+    #[schema(required, examples(json!(null)))]
+    unusable: Option<String>,
 }
 
 impl LooksDocument {
-    fn new(user: &User, memory: Memory) -> LooksDocument {
+    fn new(user: &UserNow, memory: Memory) -> LooksDocument {
         LooksDocument {
             held: user.held.map(Status::as_str),
             conflict: memory.conflict,
@@ -155,6 +163,8 @@ impl LooksDocument {
             looked_at: memory.looked_at,
             next_look_at: memory.due_at,
             failures: memory.failures,
+            unconfirmed: user.unconfirmed.map(Unconfirmed::as_str),
+            unusable: memory.unusable,
         }
     }
 }
@@ -216,6 +226,7 @@ async fn whole(app: &App, (partner, user_id): (String, String)) -> Result<WholeU
         })
         .await?;
     let (user, memory, history, overrides, deliveries) = found.ok_or_else(not_found)?;
+    let user = user.at(app.view());
     let user_id = user.user_id.clone();
     let of_this_user = |delivery| DeliveryDocument::new(delivery, Some(user_id.clone()));
     Ok(WholeUser {
@@ -248,9 +259,10 @@ pub async fn why(
     path: Path<(String, String)>,
 ) -> Result<Json<Explanation>, Error> {
     let (partner, user_id) = path.into_inner();
+    let view = admin.view();
     let known = admin
         .db
-        .read(move |conn| why::known(conn, &partner, &user_id))
+        .read(move |conn| why::known(conn, &partner, &user_id, view))
         .await?;
     let known = known.ok_or_else(not_found)?;
     Ok(Json(Explanation {
@@ -284,11 +296,11 @@ pub async fn overrule(
 ) -> Result<Json<WholeUser>, Error> {
     let order = order(admin.name(), &body.0).map_err(Error::invalid_request)?;
     let names = path.into_inner();
-    let (clock, confirm) = (admin.clock.clone(), admin.config.webhooks.policy);
     let (partner, user_id) = names.clone();
+    let (clock, trust) = (admin.clock.clone(), admin.trust(&partner));
     let done = admin
         .db
-        .write(move |conn| overrule::user(conn, &clock, confirm, (&partner, &user_id), order))
+        .write(move |conn| overrule::user(conn, &clock, trust, (&partner, &user_id), order))
         .await?;
     done.ok_or_else(not_found)?;
     whole(&admin, names).await.map(Json)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::db::deliveries::Delivery;
 use crate::db::transitions::Transition;
-use crate::db::users::User;
+use crate::db::users::UserNow;
 use crate::error::{Code, Error};
 use crate::kyc::status::{Source, Status};
 use crate::kyc::verification::Outcome;
@@ -31,7 +31,8 @@ pub struct UserDocument {
     /// Where the user stands.
     #[schema(value_type = Status)]
     status: &'static str,
-    /// Whether the status is a verdict: `verified` or `rejected`.
+    /// Whether the status is a verdict that is confirmed: by a check, by an admin or by an import. Wait for it before money
+    /// moves.
     #[serde(rename = "final")]
     #[schema(examples(false))]
     is_final: bool,
@@ -41,8 +42,8 @@ pub struct UserDocument {
     /// When the provider made the current link.
     #[schema(required, value_type = Option<String>, format = DateTime, examples("2026-11-23T19:20:00.123Z"))]
     link_created_at: Option<Timestamp>,
-    /// Whether there is bad news about a verified user that the provider has not confirmed yet. The status is `in_review`
-    /// until then.
+    /// Whether a `verified` is in doubt: bad news waits for a check, or no check has confirmed it in time. The status is
+    /// `in_review` until then.
     #[schema(examples(false))]
     needs_confirmation: bool,
     /// What moved the status last.
@@ -65,17 +66,18 @@ pub struct UserDocument {
     as_of: Option<Timestamp>,
 }
 
-impl From<User> for UserDocument {
-    fn from(user: User) -> UserDocument {
+impl From<UserNow> for UserDocument {
+    fn from(user: UserNow) -> UserDocument {
         let state = user.state();
         let shown = state.shown();
         let (decided_at, as_of) = (user.shown_decided_at(), user.as_of());
+        let user = user.into_inner();
         UserDocument {
             user_id: user.user_id,
             external_user_id: user.external_user_id,
             country: user.country,
             status: shown.as_str(),
-            is_final: shown.is_final(),
+            is_final: state.is_final(),
             attempt: user.attempt,
             link_created_at: user.link_created_at,
             needs_confirmation: state.needs_confirmation(),
@@ -128,10 +130,10 @@ pub struct LinkedUserDocument {
 
 impl LinkedUserDocument {
     /// The document of the user, whose start page is one of these.
-    pub fn new(start_pages: &StartPages, mut user: User) -> LinkedUserDocument {
+    pub fn new(start_pages: &StartPages, user: UserNow) -> LinkedUserDocument {
         LinkedUserDocument {
             start_url: start_pages.url(&user),
-            kyc_link: user.kyc_link.take(),
+            kyc_link: user.kyc_link.clone(),
             user: user.into(),
         }
     }

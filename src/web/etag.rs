@@ -6,11 +6,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::documents::LinkedUserDocument;
 use super::extract::only;
 use crate::app::App;
-use crate::db::users::User;
+use crate::db::users::UserNow;
 use crate::error::{Code, Error};
 
 /// The version of what is answered about the user: the attempt's number, a dot, and the user's.
-pub fn of(user: &User) -> EntityTag {
+pub fn of(user: &UserNow) -> EntityTag {
     tag(user.attempt, user.version)
 }
 
@@ -52,7 +52,7 @@ impl Known {
     }
 
     /// Whether the caller has the user as it stands.
-    pub fn has(&self, user: &User) -> bool {
+    pub fn has(&self, user: &UserNow) -> bool {
         match self {
             Known::Nothing => false,
             Known::Any => true,
@@ -62,7 +62,7 @@ impl Known {
 }
 
 /// The document of the user, or 304 without it where the caller has that version.
-pub fn answer(app: &App, known: &Known, user: User) -> HttpResponse {
+pub fn answer(app: &App, known: &Known, user: UserNow) -> HttpResponse {
     let tag = (ETAG, of(&user).to_string());
     if known.has(&user) {
         return HttpResponse::NotModified().insert_header(tag).finish();

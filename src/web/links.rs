@@ -50,14 +50,17 @@ pub async fn create(
     let answered = answered.await?;
     let replayed = matches!(answered, Answered::Again(_));
     let (tag, user_id, document) = match answered {
-        Answered::New(issued) => (
-            etag::of(&issued.user),
-            issued.user.user_id.clone(),
-            LinkDocument {
-                resumed: issued.resumed,
-                user: LinkedUserDocument::new(&app.start_pages, issued.user),
-            },
-        ),
+        Answered::New(issued) => {
+            let (user, resumed) = (issued.user.at(app.view()), issued.resumed);
+            (
+                etag::of(&user),
+                user.user_id.clone(),
+                LinkDocument {
+                    resumed,
+                    user: LinkedUserDocument::new(&app.start_pages, user),
+                },
+            )
+        }
         Answered::Again(replay) => (
             etag::tag(replay.user.attempt, replay.user.version),
             replay.user.user_id.clone(),

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use super::connection::beside;
 use super::page::{self, Language, Mood, Notice};
 use crate::app::App;
-use crate::db::users::{self, User};
+use crate::db::users::{self, UserNow};
 use crate::error::{Code, Error, Written};
 use crate::issue;
 use crate::kyc::status::Status;
@@ -74,6 +74,7 @@ async fn way(http: &HttpRequest, app: web::Data<App>) -> Result<Way, Error> {
     let Some(place) = app.partner_place(&user.partner) else {
         return Ok(Way::End(End::Unknown));
     };
+    let user = user.at(app.view());
     if let Some(end) = End::reached(&user, named.attempt) {
         return Ok(Way::End(end));
     }
@@ -88,7 +89,7 @@ async fn way(http: &HttpRequest, app: web::Data<App>) -> Result<Way, Error> {
         let partner = &asking.config.partners[place];
         issue::link_again(&asking, partner, &user.user_id, named.attempt).await
     });
-    let user = user.await?;
+    let user = user.await?.at(app.view());
     match End::reached(&user, named.attempt) {
         Some(end) => Ok(Way::End(end)),
         None => on(&app, user.kyc_link.as_deref()),
@@ -118,11 +119,12 @@ fn show(end: End, language: Language, error: Option<Error>) -> HttpResponse {
 
 impl End {
     /// Whether the attempt of that number is decided or over.
-    fn reached(user: &User, attempt: i64) -> Option<End> {
+    fn reached(user: &UserNow, attempt: i64) -> Option<End> {
         if user.attempt != attempt {
             return Some(End::Over);
         }
         match user.status {
+            _ if user.state().may_have_link() => None,
             _ if user.state().needs_confirmation() => Some(End::InDoubt),
             Status::Verified => Some(End::Verified),
             Status::Rejected => Some(End::Rejected),

@@ -17,16 +17,17 @@ use super::etag::{self, Known};
 use super::extract::{Caller, JsonBody, NoParameters, Query};
 use crate::clock::Timestamp;
 use crate::db::news::Topic;
-use crate::db::users::{Filter, User};
+use crate::db::users::{Filter, UserNow};
 use crate::db::{self, transitions, users};
 use crate::error::{Code, Error};
 use crate::kyc::link_request::Fault;
 use crate::kyc::status::Status;
-use crate::kyc::verification::TrustPolicy;
-use crate::reconcile;
+use crate::reconcile::asked;
 
 /// The longest wait for a change, in seconds.
 const LONGEST_WAIT: u64 = 60;
+/// How long after a verdict comes into doubt a wait looks again at least.
+const TICK: Duration = Duration::from_millis(1);
 /// So many users may be asked for at once.
 pub const MOST_AT_ONCE: usize = 500;
 
@@ -83,9 +84,10 @@ pub async fn list(
         ..filter
     };
     let (after, fetch) = (cut.after.clone(), cut.fetch());
+    let view = caller.view();
     let rows = caller
         .db
-        .read(move |conn| users::list(conn, &filter, after.as_deref(), fetch))
+        .read(move |conn| users::list(conn, &filter, view, after.as_deref(), fetch))
         .await?;
     Ok(Json(cut.page(rows, |user| &user.id, UserDocument::from)))
 }
@@ -95,7 +97,8 @@ pub async fn list(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OneParameters {
-    /// The provider is asked first, unless it has confirmed the status within so many seconds.
+    /// The provider is checked first, unless a check younger than this many seconds has confirmed the status; less than 5 means
+    /// 5. 503 `not_confirmed` where no such check confirms it.
     #[param(format = Int64, maximum = 4_294_967_295u32)]
     max_age: Option<u32>,
     /// The answer is held for so many seconds, or until the user has another version than `If-None-Match` names.
@@ -120,17 +123,14 @@ pub async fn one(
     }
     let mut user = find(&caller, &user_id).await?;
     if let Some(seconds) = query.0.max_age {
-        if caller.config.webhooks.policy == TrustPolicy::Never {
+        if !caller.partner().trust.policy.checks() {
             return Err(Error::new(
                 Code::InvalidQuery,
-                "maxAge needs the provider, and webhooks.confirm is never.",
+                "maxAge needs checks of the provider, and confirm is never.",
             ));
         }
-        let since = caller
-            .clock
-            .now()
-            .minus(Duration::from_secs(seconds.into()));
-        reconcile::now(&caller, caller.place(), &user, since).await?;
+        let max_age = Duration::from_secs(seconds.into());
+        asked::confirm(&caller, caller.place(), &user, max_age).await?;
         user = find(&caller, &user_id).await?;
     }
     if wait > 0 && known.has(&user) {
@@ -146,21 +146,27 @@ async fn change(
     caller: &Caller,
     connection: &Rc<Connection>,
     known: &Known,
-    user: User,
+    user: UserNow,
     seconds: u64,
-) -> Result<User, Error> {
-    let user_id = user.user_id;
+) -> Result<UserNow, Error> {
+    let user_id = user.user_id.clone();
     let _seat = caller.seats.wait(caller.place())?;
     let over = Instant::now() + Duration::from_secs(seconds);
-    let mut listener = caller.db.listen(Topic::User(user.id));
+    let mut listener = caller.db.listen(Topic::User(user.id.clone()));
     loop {
         let user = find(caller, &user_id).await?;
         if !known.has(&user) {
             return Ok(user);
         }
+        // An unconfirmed verdict comes into doubt by time alone, which no commit tells of.
+        let doubted = match user.times_out_at(caller.view()) {
+            Some(at) => at.since(caller.clock.now()) + TICK,
+            None => Duration::from_secs(LONGEST_WAIT),
+        };
         let parked = connection.park();
         let news = tokio::select! {
             () = listener.news() => true,
+            () = tokio::time::sleep(doubted) => true,
             () = tokio::time::sleep_until(over) => false,
             () = connection.stopping() => false,
         };
@@ -187,7 +193,7 @@ pub async fn batch(
     body: JsonBody,
 ) -> Result<Json<BatchDocument>, Error> {
     let user_ids = asked_for(body.0).map_err(|fault| Error::invalid_request(vec![fault]))?;
-    let partner = caller.partner().id.clone();
+    let (partner, view) = (caller.partner().id.clone(), caller.view());
     let found = move |conn: &mut db::Conn| {
         let (mut data, mut missing, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for user_id in user_ids {
@@ -195,7 +201,7 @@ pub async fn batch(
                 continue;
             }
             match users::find(conn, &partner, &user_id)? {
-                Some(user) => data.push(user.into()),
+                Some(user) => data.push(user.at(view).into()),
                 None => missing.push(user_id),
             }
         }
@@ -236,13 +242,14 @@ fn asked_for(body: Value) -> Result<Vec<String>, Fault> {
 ///
 /// # Errors
 /// When there is none, or the store cannot be asked.
-pub async fn find(caller: &Caller, user_id: &str) -> Result<User, Error> {
+pub async fn find(caller: &Caller, user_id: &str) -> Result<UserNow, Error> {
     let (partner, user_id) = (caller.partner().id.clone(), user_id.to_owned());
     let user = caller
         .db
         .fetch(move |conn| users::find(conn, &partner, &user_id))
         .await?;
-    user.ok_or_else(Error::user_not_found)
+    let user = user.ok_or_else(Error::user_not_found)?;
+    Ok(user.at(caller.view()))
 }
 
 /// The history of one of the caller's users.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use kyc_tracker::capa::signature::sign;
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
 use crate::support::truth::DETAILS_PATH;
-use crate::support::{ACME, Answer, OTHER, TestApp};
+use crate::support::{ACME, Answer, OTHER, TestApp, kyc_event};
 
 const CREATED: &str = "CREATED_KYC";
 const REVIEW: &str = "REVIEW_NEEDED_KYC";
@@ -38,6 +39,14 @@ async fn set(app: &TestApp, status: &str) {
     let answer = overrule(app, json!({"status": status, "reason": "Seen the papers."})).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["status"], status);
+}
+
+/// The event about `u1`, signed with the other secret: a signature that was not seen before.
+async fn deliver_afresh(app: &TestApp, event: &str) {
+    let body = kyc_event(event, "u1");
+    let signature = sign(ACME.old_secret, body.as_bytes());
+    let answer = app.deliver_raw(ACME.id, body, &[&signature]).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
 }
 
 async fn why(app: &TestApp) -> String {
@@ -259,6 +268,12 @@ async fn what_comes_against_an_override_is_held_and_never_applied_by_itself() {
     assert_eq!(app.status("u1").await, "verified");
     assert_eq!(app.looks("u1").await["conflict"], true);
     app.deliver(REJECTED, "u1").await;
+    assert_eq!(
+        app.status("u1").await,
+        "verified",
+        "it came before the override"
+    );
+    deliver_afresh(&app, REJECTED).await;
     app.pass(72 * HOUR).await;
     let user = app.user("u1").await;
     assert_eq!(
@@ -299,8 +314,14 @@ async fn a_new_attempt_ends_an_override() {
     set(&app, "rejected").await;
     app.pending("u1").await;
     assert_eq!(app.user("u1").await["attempt"], 2);
+    app.truth.says("u1", "APPROVED", "s1");
     app.deliver(VERIFIED, "u1").await;
-    assert_eq!(app.status("u1").await, "verified");
+    app.look().await;
+    let user = app.user("u1").await;
+    assert_eq!(
+        (&user["status"], &user["source"]),
+        (&json!("verified"), &json!("provider"))
+    );
 }
 
 #[actix_web::test]
@@ -376,7 +397,8 @@ async fn why_tells_what_is_known_what_is_waited_for_and_what_can_be_done() {
         "because a signed webhook said so",
         "The last webhook was REJECTED_KYC on 2026-11-23T19:20:00.123Z, which came 2 times so far; its outcome was “held”.",
         "its last word of this attempt is “APPROVED”",
-        "there is word of rejected: until the provider confirms one or the other it reads in_review.",
+        "A webhook set the verdict and no check has confirmed it yet.",
+        "The user was verified, but an event says rejected: until a check confirms one or the other it reads in_review.",
         "(override)",
     ] {
         assert!(doubted.contains(part), "{part}: {doubted}");

@@ -8,7 +8,6 @@ use kyc_tracker::db::users::{NewUser, User};
 use kyc_tracker::db::{Conn, QueryResult, transitions};
 use kyc_tracker::ingest::{self, Signed};
 use kyc_tracker::kyc::status::Status;
-use kyc_tracker::kyc::verification::TrustPolicy;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use thirtyfour::By;
@@ -273,6 +272,7 @@ fn fill(conn: &mut Conn, app: &kyc_tracker::app::App, texts: &[String]) -> Query
             country: text,
             redirect_uri: Some(text),
             status: Status::Pending,
+            heard: false,
         };
         last = Some(transitions::register(conn, &new, now)?);
     }
@@ -303,7 +303,7 @@ fn fill(conn: &mut Conn, app: &kyc_tracker::app::App, texts: &[String]) -> Query
                 body: body.into_bytes(),
                 secret: text.to_owned(),
             };
-            ingest::delivery(conn, clock, TrustPolicy::OnConflict, signed)?;
+            ingest::delivery(conn, clock, app.config.webhooks, signed)?;
         }
     }
     Ok(user)

@@ -123,7 +123,7 @@ async fn the_sheet_has_every_user_of_the_filter_and_no_formula() {
     };
     let pending = rest("pending", false, "link", "");
     assert_eq!(lines[1], format!("acme,u4,\"a,\"\"b\"\"\",{pending}"));
-    let rejected = rest("rejected", true, "webhook", at);
+    let rejected = rest("rejected", false, "webhook", at);
     assert_eq!(lines[2], format!("acme,plain,plain,{rejected}"));
     assert_eq!(lines[3], format!("acme,u2,'@a,{pending}"));
     assert_eq!(lines[4], format!("acme,u1,'=1+1,{pending}"));

@@ -92,7 +92,9 @@ async fn json_lines_are_loaded_from_standard_input() {
 async fn an_import_that_is_repeated_leaves_everybody_as_they_are_now() {
     let app = TestApp::new().await;
     import(&app, CSV).await;
+    app.truth.says("u2", "APPROVED", "s1");
     app.deliver("VERIFIED_USER", "e2").await;
+    app.look().await;
     let mut before = Vec::new();
     for user_id in ["u1", "u2", "u3", "u4", "u5"] {
         before.push((app.user(user_id).await, app.history(user_id).await));

@@ -156,6 +156,7 @@ async fn a_verified_user_gets_no_link_unless_one_is_insisted_on() {
     let refused = app.ask_for_link(ACME, &plain("u1")).await;
     assert_eq!(refused.problem(), (409, "already_verified".to_owned()));
     app.deliver("REJECTED_KYC", "u1").await;
+    app.truth.says("u1", "DECLINED", "s1");
     let in_doubt = app.ask_for_link(ACME, &plain("u1")).await;
     assert_eq!(in_doubt.problem(), (409, "already_verified".to_owned()));
     let forced = json!({"userId": "u1", "country": "DO", "forceNew": true});
@@ -419,6 +420,7 @@ async fn nobody_gets_a_link_without_one_right_key() {
 async fn a_rejected_user_gets_the_next_attempt_with_a_link_of_its_own() {
     let app = TestApp::new().await;
     app.pending("u1").await;
+    app.truth.says("u1", "DECLINED", "s1");
     app.deliver("REJECTED_KYC", "u1").await;
     let rejected = app.user("u1").await;
     assert_eq!(
@@ -478,7 +480,10 @@ async fn a_user_gets_only_so_many_new_links_a_day_and_failed_calls_do_not_count(
         let body = json!({"userId": user, "country": "DO", "forceNew": true});
         assert_eq!(app.ask_for_link(partner, &body).await.status, 201);
     }
+    app.truth.says("u1", "DECLINED", "s1");
     app.deliver("REJECTED_KYC", "u1").await;
+    // The last session counts half a minute after the last of several links.
+    app.clock.advance(Duration::from_secs(30));
     assert_eq!(app.ask_for_link(ACME, &plain).await.status, 429);
     assert_eq!(app.user("u1").await["attempt"], 1);
     app.clock.advance(Duration::from_secs(5 * 3600));

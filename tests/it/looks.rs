@@ -166,7 +166,7 @@ async fn good_news_about_a_rejected_user_counts_when_the_provider_agrees() {
     app.deliver(VERIFIED, "u1").await;
     assert_eq!(
         told(&app, "u1").await,
-        as_told("rejected", true, false, "webhook")
+        as_told("rejected", false, false, "webhook")
     );
     app.look().await;
     assert_eq!(
@@ -231,14 +231,17 @@ async fn a_verified_that_nothing_confirms_does_not_stand() {
     app.pending("u1").await;
     app.truth.says("u1", "UNKNOWN", "s1");
     app.deliver(VERIFIED, "u1").await;
-    app.pass(MINUTE * 30).await;
-    assert_eq!(app.status("u1").await, "verified");
-    app.pass(MINUTE * 10).await;
+    app.pass(Duration::from_secs(29)).await;
     assert_eq!(
         told(&app, "u1").await,
-        as_told("in_review", false, true, "provider")
+        as_told("verified", false, false, "webhook")
     );
-    assert_eq!(app.looks("u1").await["conflict"], true);
+    app.pass(Duration::from_secs(5)).await;
+    let doubted = as_told("in_review", false, true, "provider");
+    assert_eq!(told(&app, "u1").await, doubted);
+    app.pass(DAY * 2).await;
+    assert_eq!(told(&app, "u1").await, doubted);
+    assert_eq!(app.looks("u1").await["unconfirmed"], "denied");
 }
 
 #[actix_web::test]
@@ -262,7 +265,7 @@ async fn a_newer_session_without_a_verdict_doubts_a_verified_user_after_a_day_on
 }
 
 #[actix_web::test]
-async fn an_unknown_word_changes_nothing_and_is_kept_for_the_admin() {
+async fn an_unknown_word_changes_nothing_and_lists_the_user_for_the_admin() {
     let app = TestApp::new().await;
     verified(&app, "u1").await;
     let before = app.user("u1").await;
@@ -270,8 +273,16 @@ async fn an_unknown_word_changes_nothing_and_is_kept_for_the_admin() {
     app.pass(2 * DAY).await;
     assert_eq!(app.user("u1").await, before);
     let looks = app.looks("u1").await;
-    assert_eq!(looks["providerWord"], "PARTIALLY_APPROVED");
+    assert_eq!(looks["providerWord"], "APPROVED");
+    assert_eq!(looks["unusable"], "unknown_word");
     assert!(looks["failures"].as_i64().unwrap() > 1, "{looks}");
+    let listed = app.admin("/v1/admin/users?attention=unusable").await;
+    assert_eq!(listed.json()["data"][0]["userId"], "u1");
+    app.truth.says("u1", "APPROVED", "s1");
+    app.pass(DAY).await;
+    assert_eq!(app.looks("u1").await["unusable"], Value::Null);
+    let listed = app.admin("/v1/admin/users?attention=unusable").await;
+    assert_eq!(listed.json()["data"], json!([]));
 }
 
 #[actix_web::test]
@@ -284,6 +295,7 @@ async fn an_answer_about_another_user_or_an_outdated_one_is_discarded() {
     );
     app.pass(HOUR).await;
     assert_eq!(app.status("u1").await, "pending");
+    assert_eq!(app.looks("u1").await["unusable"], "other_reference");
     app.truth.says("u1", "REVIEW", "s2");
     app.deliver(CREATED, "u1").await;
     app.look().await;
@@ -291,6 +303,7 @@ async fn an_answer_about_another_user_or_an_outdated_one_is_discarded() {
     app.truth.says("u1", "APPROVED", "s1");
     app.pass(HOUR).await;
     assert_eq!(app.status("u1").await, "in_review");
+    assert_eq!(app.looks("u1").await["unusable"], "older_session");
 }
 
 #[actix_web::test]
@@ -356,20 +369,25 @@ async fn without_knowing_the_session_before_no_further_link_is_asked_for() {
     let user = app.user("u1").await;
     assert_eq!(
         (&user["status"], &user["attempt"], &user["kycLink"]),
-        (&json!("pending"), &json!(2), &Value::Null)
+        (&json!("rejected"), &json!(1), &Value::Null)
     );
     app.truth.recovers();
-    assert_eq!(app.ask_for_link(ACME, &body).await.status, 201);
+    let answer = app.ask_for_link(ACME, &body).await;
+    assert_eq!(answer.problem(), (503, "provider_unavailable".to_owned()));
+    assert_eq!(app.calls().await, 0);
+    assert_eq!(app.ask_for_link_at_last(ACME, &body).await.status, 201);
+    assert_eq!(app.calls().await, 1);
 }
 
 #[actix_web::test]
 async fn an_attempt_whose_link_could_not_be_made_does_not_inherit_the_verdict_of_the_one_before() {
     let app = TestApp::new().await;
     app.pending("u1").await;
+    app.truth.says("u1", "DECLINED", "s1");
     app.deliver(REJECTED, "u1").await;
-    app.truth.fails_with(ResponseTemplate::new(500));
+    app.capa_answers(500, "{}").await;
     assert_eq!(new_link(&app, "u1").await, 503);
-    app.truth.recovers();
+    assert_eq!(app.user("u1").await["attempt"], 2);
     app.truth.says("u1", "APPROVED", "s1");
     app.pass(DAY).await;
     assert_eq!(

@@ -298,14 +298,14 @@ async fn calls_to_the_provider_are_counted_by_how_they_ended() {
     let counted = grown(&before, &scrape(&app).await);
     let counted: Vec<_> = counted
         .into_iter()
-        .filter(|(key, _)| key.starts_with("provider_calls") || key.starts_with("looks"))
+        .filter(|(key, _)| key.starts_with("provider_calls") || key.starts_with("checks"))
         .map(|(key, count)| format!("{key} {count}"))
         .collect();
     assert_eq!(
         counted,
         [
-            r#"looks_total{result="answered"} 1"#,
-            r#"looks_total{result="failed"} 1"#,
+            r#"checks_total{result="answered"} 1"#,
+            r#"checks_total{result="failed"} 1"#,
             r#"provider_calls_total{kind="details",result="ok"} 1"#,
             r#"provider_calls_total{kind="details",result="unavailable"} 1"#,
             r#"provider_calls_total{kind="link",result="invalid_response"} 1"#,
@@ -422,9 +422,9 @@ async fn what_is_in_the_store_is_told_and_read_anew_when_it_is_old() {
     assert_eq!(users(&first), [2.0, 0.0, 1.0, 0.0]);
     assert_eq!(acme(&first, "unmatched_deliveries", ""), 1.0);
     assert_eq!(acme(&first, "oldest_pending_timestamp_seconds", ""), START);
-    assert_eq!(acme(&first, "next_look_timestamp_seconds", ""), START);
+    assert_eq!(acme(&first, "next_check_timestamp_seconds", ""), START);
     assert_eq!(first["kyc_tracker_store_read_timestamp_seconds"], START);
-    for absent in ["oldest_pending", "next_look"] {
+    for absent in ["oldest_pending", "next_check"] {
         let key = format!("kyc_tracker_{absent}_timestamp_seconds{{partner=\"other\"}}");
         assert!(!first.contains_key(&key), "{key}");
     }

@@ -328,7 +328,11 @@ async fn an_answer_that_cannot_be_read_is_one_line_of_the_log() {
     process.terminate();
     process.exit_status().await;
     let log = process.stderr();
-    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    // The faked provider answers nothing but links, which the probe at the start reports.
+    let errors: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("ERROR") && !line.contains("an unknown user"))
+        .collect();
     assert_eq!(errors.len(), 1, "{log}");
     assert!(errors[0].contains("store_unavailable"), "{log}");
     assert!(

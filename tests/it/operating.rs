@@ -143,7 +143,7 @@ async fn why_prints_the_paragraph() {
     let output = app.command(&["why", "acme", "u1"]).await;
     let text = printed(&output);
     assert!(
-        text.starts_with("In attempt 1 the user is verified since 2026-11-23T19:20:00.123Z"),
+        text.starts_with("In attempt 1 the user is in_review since 2026-11-23T19:25:00.123Z"),
         "{output:?}"
     );
     assert!(

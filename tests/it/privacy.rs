@@ -244,13 +244,14 @@ async fn start_pages(client: &Client, capa: &MockServer) -> String {
     assert_eq!(client.send(button).await, 200);
     // One whose link has to be made, by a provider that tells too much.
     let echo = json!({"error": {"code": "BAD", "message": format!("{NAME} {LINK}")}});
-    let link = json!({"userId": LOOKED_AT, "country": "DO", "forceNew": true});
-    for status in [500, 400] {
+    for (number, status) in [500, 400].into_iter().enumerate() {
+        let other = format!("{LOOKED_AT}-{number}");
+        let link = json!({"userId": other, "country": "DO"});
         capa_answers(capa, ResponseTemplate::new(status).set_body_json(&echo)).await;
         client.send(client.link(ACME.key).json(&link)).await;
         let user = client
             .http
-            .get(format!("{}/v1/kyc/users/{LOOKED_AT}", client.url));
+            .get(format!("{}/v1/kyc/users/{other}", client.url));
         let user = user.header("partner-api-key", ACME.key).send().await;
         let user: Value = user.unwrap().json().await.unwrap();
         let token = user["startUrl"].as_str().unwrap().rsplit('/').next();

@@ -318,7 +318,10 @@ async fn the_address_of_an_earlier_attempt_is_over_and_the_next_one_has_its_own(
         (410, "This link is no longer valid", "")
     );
     leads_to(&open(&app, &second).await, LINK);
+    app.truth.says("u1", "APPROVED", "s1");
     app.deliver("VERIFIED_USER", "u1").await;
+    app.look().await;
+    assert_eq!(app.status("u1").await, "verified");
     app.clock.advance(TOO_OLD);
     assert_eq!(open(&app, &first).await.status, 410);
 }
@@ -413,6 +416,7 @@ async fn users_of_a_partner_who_is_not_there_any_more_get_that_page_too() {
             country: "DO",
             redirect_uri: None,
             status: Status::Pending,
+            heard: false,
         };
         transitions::register(conn, &new, now)
     };

@@ -83,7 +83,10 @@ async fn the_document_has_the_fields_of_the_contract_and_no_others() {
 
 #[actix_web::test]
 async fn a_decided_document_says_when_and_has_no_link() {
-    for (event, status) in [("VERIFIED_USER", "verified"), ("REJECTED_KYC", "rejected")] {
+    for (event, status, word) in [
+        ("VERIFIED_USER", "verified", "APPROVED"),
+        ("REJECTED_KYC", "rejected", "DECLINED"),
+    ] {
         let app = TestApp::new().await;
         app.pending("u1").await;
         app.clock.advance(Duration::from_millis(61_001));
@@ -91,7 +94,7 @@ async fn a_decided_document_says_when_and_has_no_link() {
         let user = app.user("u1").await;
         assert_eq!(
             (&user["status"], &user["final"]),
-            (&json!(status), &json!(true))
+            (&json!(status), &json!(false))
         );
         assert_eq!(
             (&user["kycLink"], &user["source"]),
@@ -100,6 +103,22 @@ async fn a_decided_document_says_when_and_has_no_link() {
         let times = ["createdAt", "updatedAt", "decidedAt"].map(|field| &user[field]);
         let later = "2026-11-23T19:21:01.124Z";
         assert_eq!(times, ["2026-11-23T19:20:00.123Z", later, later]);
+        app.clock.advance(Duration::from_secs(1));
+        app.truth.says("u1", word, "s1");
+        app.look().await;
+        let confirmed = app.user("u1").await;
+        assert_eq!(
+            (&confirmed["status"], &confirmed["final"]),
+            (&json!(status), &json!(true))
+        );
+        for field in ["createdAt", "decidedAt", "kycLink", "source"] {
+            assert_eq!(confirmed[field], user[field], "{field}");
+        }
+        let checked = "2026-11-23T19:21:02.124Z";
+        assert_eq!(
+            (&confirmed["updatedAt"], &confirmed["asOf"]),
+            (&json!(checked), &json!(checked))
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rule as seen from outside: attempts, repeats, stale and held events, and those that come before their user.
 
+use std::time::Duration;
+
 use kyc_tracker::capa::signature::sign;
 use serde_json::{Value, json};
 
@@ -29,6 +31,13 @@ async fn deliver_afresh(app: &TestApp, event: &str, user: &str) {
 async fn link(app: &TestApp, user: &str) -> Answer {
     let body = json!({"userId": user, "country": "DO"});
     app.ask_for_link(ACME, &body).await
+}
+
+/// A link of the next attempt, where the provider knows of no session.
+async fn link_at_last(app: &TestApp, user: &str) {
+    let body = json!({"userId": user, "country": "DO"});
+    let answer = app.ask_for_link_at_last(ACME, &body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
 }
 
 async fn new_link(app: &TestApp, user: &str) -> Answer {
@@ -87,8 +96,8 @@ async fn every_event_does_in_every_status_what_the_rule_says() {
             [
                 ("applied", "1 submitted link"),
                 ("applied", "1 in_review link"),
-                ("applied", "1 verified final decided"),
-                ("applied", "1 rejected final decided"),
+                ("applied", "1 verified decided"),
+                ("applied", "1 rejected decided"),
             ],
         ),
         (
@@ -96,8 +105,8 @@ async fn every_event_does_in_every_status_what_the_rule_says() {
             [
                 ("repeated", "1 submitted link"),
                 ("applied", "1 in_review link"),
-                ("applied", "1 verified final decided"),
-                ("applied", "1 rejected final decided"),
+                ("applied", "1 verified decided"),
+                ("applied", "1 rejected decided"),
             ],
         ),
         (
@@ -105,26 +114,26 @@ async fn every_event_does_in_every_status_what_the_rule_says() {
             [
                 ("stale", "1 in_review link"),
                 ("repeated", "1 in_review link"),
-                ("applied", "1 verified final decided"),
-                ("applied", "1 rejected final decided"),
+                ("applied", "1 verified decided"),
+                ("applied", "1 rejected decided"),
             ],
         ),
         (
             &[VERIFIED],
             [
-                ("stale", "1 verified final decided"),
+                ("stale", "1 verified decided"),
                 ("held", "1 in_review doubted"),
-                ("repeated", "1 verified final decided"),
+                ("repeated", "1 verified decided"),
                 ("held", "1 in_review doubted"),
             ],
         ),
         (
             &[REJECTED],
             [
-                ("stale", "1 rejected final decided"),
-                ("held", "1 rejected final decided, held back"),
-                ("held", "1 rejected final decided, held back"),
-                ("repeated", "1 rejected final decided"),
+                ("stale", "1 rejected decided"),
+                ("held", "1 rejected decided, held back"),
+                ("held", "1 rejected decided, held back"),
+                ("repeated", "1 rejected decided"),
             ],
         ),
     ];
@@ -152,7 +161,7 @@ async fn every_order_of_the_four_events_ends_in_doubt_about_the_first_verdict() 
             .find(|event| [VERIFIED, REJECTED].contains(event));
         let wanted = match *first.unwrap() {
             VERIFIED => "1 in_review doubted",
-            _ => "1 rejected final decided, held back",
+            _ => "1 rejected decided, held back",
         };
         assert_eq!(read(&app, &user).await, wanted, "{order:?}");
     }
@@ -160,21 +169,35 @@ async fn every_order_of_the_four_events_ends_in_doubt_about_the_first_verdict() 
 }
 
 #[actix_web::test]
-async fn every_order_before_the_user_is_known_ends_as_it_does_after() {
+async fn every_order_before_the_user_is_known_ends_in_review_and_the_last_verdict_waits_for_a_check()
+ {
     let app = TestApp::new().await;
     app.capa_gives_links().await;
+    let mut settled = Vec::new();
     for (number, order) in orders().into_iter().enumerate() {
         let user = format!("u{number}");
         deliver_all(&app, &order, &user).await;
         let verified = order.iter().position(|event| *event == VERIFIED);
         let rejected = order.iter().position(|event| *event == REJECTED);
-        let (status, wanted) = if verified < rejected {
-            (409, "1 in_review doubted")
+        let (word, held) = if verified < rejected {
+            ("DECLINED", "rejected")
         } else {
-            (201, "2 pending link")
+            ("APPROVED", "verified")
         };
-        assert_eq!(link(&app, &user).await.status, status, "{order:?}");
-        assert_eq!(read(&app, &user).await, wanted, "{order:?}");
+        assert_eq!(link(&app, &user).await.status, 201, "{order:?}");
+        assert_eq!(
+            read(&app, &user).await,
+            "1 in_review link, held back",
+            "{order:?}"
+        );
+        assert_eq!(app.looks(&user).await["held"], held, "{order:?}");
+        app.truth.says(&user, word, "s1");
+        settled.push((user, format!("1 {held} final decided")));
+    }
+    // So many checks do not fit into one second.
+    app.pass(Duration::from_secs(300)).await;
+    for (user, wanted) in settled {
+        assert_eq!(read(&app, &user).await, wanted);
     }
 }
 
@@ -202,7 +225,7 @@ async fn the_way_to_verified_is_written_down_step_by_step() {
 async fn the_history_names_the_delivery_that_moved_the_user() {
     let app = TestApp::new().await;
     app.pending("u1").await;
-    app.clock.advance(std::time::Duration::from_millis(1500));
+    app.clock.advance(Duration::from_millis(1500));
     app.deliver(VERIFIED, "u1").await;
     let history = app.get(ACME, "/v1/kyc/users/u1/history").await.json();
     let delivery = app.admin("/v1/admin/deliveries").await.json()["data"][0]["id"].clone();
@@ -234,7 +257,7 @@ async fn the_version_grows_by_one_with_each_visible_change_and_never_otherwise()
         ("PAUSED_KYC", 4),
     ];
     for (number, (event, grown)) in steps.into_iter().enumerate() {
-        app.clock.advance(std::time::Duration::from_secs(1));
+        app.clock.advance(Duration::from_secs(1));
         let before = app.user("u1").await;
         app.deliver(event, "u1").await;
         let after = app.user("u1").await;
@@ -250,36 +273,38 @@ async fn the_version_grows_by_one_with_each_visible_change_and_never_otherwise()
 }
 
 #[actix_web::test]
-async fn a_doubt_that_shows_in_nothing_but_needs_confirmation_makes_a_version_too() {
+async fn a_doubt_whose_end_shows_in_nothing_but_needs_confirmation_makes_a_version_too() {
     let app = TestApp::new().await;
     app.pending("u1").await;
-    app.deliver(REJECTED, "u1").await;
-    link(&app, "u1").await;
-    deliver_all(&app, &[REVIEW, REJECTED], "u1").await;
-    assert_eq!(read(&app, "u1").await, "2 in_review link, held back");
-    let before = app.user("u1").await;
-    app.deliver(VERIFIED, "u1").await;
+    deliver_all(&app, &[VERIFIED, REVIEW], "u1").await;
+    let (before, history) = (app.user("u1").await, app.history("u1").await);
+    assert_eq!(told(&before), "1 in_review doubted");
+    app.truth.says("u1", "REVIEW", "s1");
+    app.look().await;
     let after = app.user("u1").await;
-    assert_eq!(told(&after), "2 in_review doubted");
+    assert_eq!(told(&after), "1 in_review");
+    assert_eq!(app.history("u1").await, history);
     let version = |user: &Value| user["version"].as_i64().unwrap();
     assert_eq!(version(&after), version(&before) + 1);
 }
 
 #[actix_web::test]
-async fn who_passes_at_the_second_attempt_is_verified_at_once() {
+async fn a_user_who_passes_at_the_second_attempt_is_verified_by_the_check_that_follows_at_once() {
     for events in [&[CREATED, VERIFIED][..], &[CREATED, REVIEW, VERIFIED]] {
         let app = TestApp::new().await;
         app.pending("u1").await;
         app.truth.says("u1", "DECLINED", "s1");
         deliver_all(&app, &[CREATED, REVIEW, REJECTED], "u1").await;
         app.look().await;
-        link(&app, "u1").await;
+        assert_eq!(link(&app, "u1").await.status, 201);
         deliver_all(&app, events, "u1").await;
-        assert_eq!(app.outcomes().await.last().unwrap().0, "applied");
-        assert_eq!(read(&app, "u1").await, "2 verified final decided");
+        assert_eq!(app.outcomes().await.last().unwrap().0, "held");
+        assert_eq!(read(&app, "u1").await, "2 pending link, held back");
         app.truth.says("u1", "APPROVED", "s2");
-        app.look().await;
+        assert_eq!(app.look().await, 1);
         assert_eq!(read(&app, "u1").await, "2 verified final decided");
+        let line = "2 pending>verified by provider".to_owned();
+        assert_eq!(app.history("u1").await.last(), Some(&line));
     }
 }
 
@@ -302,6 +327,7 @@ async fn that_the_second_attempt_was_handed_in_keeps_no_verdict_of_the_provider_
 async fn a_rejected_user_gets_the_next_attempt() {
     let app = TestApp::new().await;
     app.pending("u1").await;
+    app.truth.says("u1", "DECLINED", "s1");
     app.deliver(REJECTED, "u1").await;
     let answer = link(&app, "u1").await;
     assert_eq!(
@@ -324,6 +350,7 @@ async fn a_rejected_user_gets_the_next_attempt() {
 async fn a_verified_user_gets_the_next_attempt_only_if_insisted_on() {
     let app = TestApp::new().await;
     app.pending("u1").await;
+    app.truth.says("u1", "APPROVED", "s1");
     app.deliver(VERIFIED, "u1").await;
     let before = app.user("u1").await;
     assert_eq!(
@@ -356,24 +383,29 @@ async fn a_new_link_before_the_verdict_belongs_to_the_same_attempt() {
 }
 
 #[actix_web::test]
-async fn the_same_rejection_in_the_next_attempt_is_held_and_one_signed_afresh_applies() {
+async fn a_rejection_in_the_next_attempt_is_held_however_it_is_signed_until_a_check_agrees() {
     let app = TestApp::new().await;
     app.pending("u1").await;
+    app.truth.says("u1", "DECLINED", "s1");
     app.deliver(REJECTED, "u1").await;
-    link(&app, "u1").await;
+    assert_eq!(link(&app, "u1").await.status, 201);
     app.deliver(REJECTED, "u1").await;
     assert_eq!(read(&app, "u1").await, "2 pending link, held back");
     deliver_afresh(&app, REJECTED, "u1").await;
+    app.look().await;
+    assert_eq!(read(&app, "u1").await, "2 pending link, held back");
+    assert_eq!(outcomes(&app).await, ["applied", "held", "held"]);
+    app.truth.says("u1", "DECLINED", "s2");
+    app.pass(Duration::from_secs(34)).await;
     assert_eq!(read(&app, "u1").await, "2 rejected final decided");
-    assert_eq!(outcomes(&app).await, ["applied", "held", "applied"]);
 }
 
 #[actix_web::test]
-async fn the_same_events_short_of_a_verdict_move_the_next_attempt_too() {
+async fn the_same_events_short_of_a_verdict_move_the_next_attempt_too_where_no_session_was_known() {
     let app = TestApp::new().await;
     app.pending("u1").await;
     deliver_all(&app, &[CREATED, REVIEW, REJECTED], "u1").await;
-    link(&app, "u1").await;
+    link_at_last(&app, "u1").await;
     deliver_all(&app, &[CREATED, REVIEW], "u1").await;
     assert_eq!(
         app.history("u1").await[3..],
@@ -390,14 +422,18 @@ async fn the_same_events_short_of_a_verdict_move_the_next_attempt_too() {
 async fn a_verified_captured_in_an_earlier_attempt_never_verifies_again() {
     let app = TestApp::new().await;
     app.pending("u1").await;
+    app.truth.says("u1", "APPROVED", "s1");
     app.deliver(VERIFIED, "u1").await;
-    new_link(&app, "u1").await;
+    assert_eq!(new_link(&app, "u1").await.status, 201);
+    app.truth.says("u1", "DECLINED", "s2");
     app.deliver(REJECTED, "u1").await;
-    link(&app, "u1").await;
+    app.look().await;
+    assert_eq!(link(&app, "u1").await.status, 201);
     for before in [&[][..], &[CREATED], &[REVIEW], &[VERIFIED]] {
         deliver_all(&app, before, "u1").await;
-        app.clock.advance(std::time::Duration::from_secs(3600));
+        app.pass(Duration::from_secs(3600)).await;
         app.deliver(VERIFIED, "u1").await;
+        app.look().await;
         let user = app.user("u1").await;
         assert_eq!(
             (&user["attempt"], &user["final"]),
@@ -414,9 +450,11 @@ async fn a_verified_that_was_only_held_before_never_verifies_the_next_attempt() 
     let app = TestApp::new().await;
     app.pending("u1").await;
     deliver_all(&app, &[REJECTED, VERIFIED], "u1").await;
-    link(&app, "u1").await;
+    app.truth.says("u1", "APPROVED", "s1");
+    assert_eq!(link(&app, "u1").await.status, 201);
     assert_eq!(read(&app, "u1").await, "2 pending link");
     app.deliver(VERIFIED, "u1").await;
+    app.pass(Duration::from_secs(3600)).await;
     assert_eq!(read(&app, "u1").await, "2 pending link, held back");
     assert_eq!(outcomes(&app).await, ["applied", "held", "held"]);
 }
@@ -464,13 +502,10 @@ async fn good_news_about_a_rejected_user_waits() {
         app.pending("u1").await;
         app.deliver(REJECTED, "u1").await;
         let (before, history) = (app.user("u1").await, app.history("u1").await);
-        app.clock.advance(std::time::Duration::from_secs(1));
+        app.clock.advance(Duration::from_secs(1));
         app.deliver(good_news, "u1").await;
         let after = app.user("u1").await;
-        assert_eq!(
-            read(&app, "u1").await,
-            "1 rejected final decided, held back"
-        );
+        assert_eq!(read(&app, "u1").await, "1 rejected decided, held back");
         assert_eq!(after["version"], before["version"]);
         assert_eq!(after["decidedAt"], before["decidedAt"]);
         assert_eq!(app.history("u1").await, history);
@@ -502,7 +537,7 @@ async fn with_confirm_before_final_no_webhook_verifies_by_itself() {
         ("u1", &[][..], "1 pending link, held back"),
         ("u2", &[CREATED], "1 submitted link, held back"),
         ("u3", &[REVIEW], "1 in_review link, held back"),
-        ("u4", &[REJECTED], "1 rejected final decided, held back"),
+        ("u4", &[REJECTED], "1 rejected decided, held back"),
     ] {
         app.pending(user).await;
         deliver_all(&app, path, user).await;
@@ -519,7 +554,7 @@ async fn with_confirm_before_final_all_but_verified_is_as_ever() {
     let app = TestApp::with(&[("KYC__WEBHOOKS__CONFIRM", "before_final")]).await;
     app.pending("u1").await;
     deliver_all(&app, &[CREATED, REVIEW, CREATED, REJECTED], "u1").await;
-    assert_eq!(read(&app, "u1").await, "1 rejected final decided");
+    assert_eq!(read(&app, "u1").await, "1 rejected decided");
     assert_eq!(
         outcomes(&app).await,
         ["applied", "applied", "stale", "applied"]
@@ -562,10 +597,15 @@ async fn what_came_before_its_user_in_the_wrong_order_is_stale() {
 }
 
 #[actix_web::test]
-async fn a_verified_that_came_before_its_user_makes_a_link_needless() {
+async fn a_verified_that_came_before_its_user_makes_a_link_needless_once_a_check_agrees() {
     let app = TestApp::new().await;
     app.capa_gives_links().await;
     app.deliver(VERIFIED, "u1").await;
+    assert_eq!(link(&app, "u1").await.status, 201);
+    assert_eq!(read(&app, "u1").await, "1 pending link, held back");
+    assert_eq!(outcomes(&app).await, ["held"]);
+    app.truth.says("u1", "APPROVED", "s1");
+    assert_eq!(app.look().await, 1);
     assert_eq!(
         link(&app, "u1").await.problem(),
         (409, "already_verified".to_owned())
@@ -573,15 +613,20 @@ async fn a_verified_that_came_before_its_user_makes_a_link_needless() {
     assert_eq!(read(&app, "u1").await, "1 verified final decided");
     assert_eq!(
         app.history("u1").await,
-        ["1 ->pending by link", "1 pending>verified by VERIFIED_USER"]
+        ["1 ->pending by link", "1 pending>verified by provider"]
     );
-    assert_eq!(app.calls().await, 0);
+    assert_eq!(app.calls().await, 1);
 }
 
 #[actix_web::test]
 async fn a_rejection_that_came_before_its_user_counts_as_the_first_attempt() {
     let app = TestApp::new().await;
     app.deliver(REJECTED, "u1").await;
+    assert_eq!(told(&app.pending("u1").await), "1 pending link");
+    assert_eq!(read(&app, "u1").await, "1 pending link, held back");
+    app.truth.says("u1", "DECLINED", "s1");
+    app.look().await;
+    assert_eq!(read(&app, "u1").await, "1 rejected final decided");
     assert_eq!(told(&app.pending("u1").await), "2 pending link");
     app.deliver(REJECTED, "u1").await;
     assert_eq!(read(&app, "u1").await, "2 pending link, held back");
@@ -589,7 +634,7 @@ async fn a_rejection_that_came_before_its_user_counts_as_the_first_attempt() {
         app.history("u1").await,
         [
             "1 ->pending by link",
-            "1 pending>rejected by REJECTED_KYC",
+            "1 pending>rejected by provider",
             "2 ->pending by link",
         ]
     );
@@ -614,11 +659,15 @@ async fn what_came_for_an_external_id_learnt_later_is_folded_then() {
 }
 
 #[actix_web::test]
-async fn a_verified_for_an_external_id_learnt_later_makes_a_link_needless() {
+async fn a_verified_for_an_external_id_learnt_later_makes_a_link_needless_once_a_check_agrees() {
     let app = TestApp::new().await;
     app.pending("u1").await;
     app.deliver(VERIFIED, "customer-1").await;
     let body = json!({"userId": "u1", "externalUserId": "customer-1", "country": "DO"});
+    assert_eq!(app.ask_for_link(ACME, &body).await.status, 200);
+    assert_eq!(read(&app, "u1").await, "1 pending link, held back");
+    app.truth.says("u1", "APPROVED", "s1");
+    assert_eq!(app.look().await, 1);
     let answer = app.ask_for_link(ACME, &body).await;
     assert_eq!(answer.problem(), (409, "already_verified".to_owned()));
     assert_eq!(read(&app, "u1").await, "1 verified final decided");

@@ -46,7 +46,7 @@ async fn a_signed_verified_makes_a_pending_user_verified() {
     let user = app.user("u1").await;
     assert_eq!(
         (user["status"].as_str(), user["final"].as_bool()),
-        (Some("verified"), Some(true))
+        (Some("verified"), Some(false))
     );
     assert_eq!(app.deliver_raw(ACME.id, "{}", &[]).await.status, 401);
 }

@@ -4,6 +4,7 @@
 //! says which usual mistake a wrong signature comes from and never prints the right one: it must not become a way to sign.
 //! The mistakes themselves are in [`mistakes`].
 
+mod distrust;
 mod mistakes;
 mod register;
 
@@ -26,6 +27,8 @@ pub enum Command {
     Explain(Explain),
     /// Tell the provider where to send a partner's webhooks
     Register(register::Register),
+    /// Put in doubt what was said with a leaked secret
+    Distrust(distrust::Distrust),
 }
 
 /// Arguments of `webhook sign`.
@@ -68,6 +71,7 @@ struct Secret {
 /// Prints to standard output. The exit code is 1 for a signature that `explain` found wrong.
 pub fn run(config: Option<&Path>, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Distrust(distrust) => distrust.run(config).map(|()| ExitCode::SUCCESS),
         Command::Register(register) => register.run(config).map(|()| ExitCode::SUCCESS),
         Command::Sign(sign) => {
             let [secret] = &sign.secret.read()?[..] else {

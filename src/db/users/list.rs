@@ -1,10 +1,12 @@
 //! Lists of users: whom they show, in which order, and how those are found whose ids begin alike.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
 use diesel::sqlite::Sqlite;
 
-use super::{User, of};
-use crate::clock::Timestamp;
+use super::{User, UserNow, View, of};
+use crate::clock::{SET_BACK, Timestamp};
 use crate::db::schema::users;
 use crate::db::{Conn, QueryResult};
 use crate::kyc::looks::STALLED;
@@ -17,13 +19,23 @@ pub enum Attention {
     Held,
     /// The provider and what it sent disagree.
     Conflict,
-    /// Nothing has been heard for so long that it is only looked at weekly.
+    /// Nothing has been heard for so long that the user is only checked weekly.
     Stalled,
+    /// No check confirmed a `verified` in time.
+    Unconfirmed,
+    /// The provider's last answer was unusable.
+    Unusable,
 }
 
 impl Attention {
     /// Every attention.
-    pub const ALL: [Attention; 3] = [Attention::Held, Attention::Conflict, Attention::Stalled];
+    pub const ALL: [Attention; 5] = [
+        Attention::Held,
+        Attention::Conflict,
+        Attention::Stalled,
+        Attention::Unconfirmed,
+        Attention::Unusable,
+    ];
 
     /// The word used in queries.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +43,8 @@ impl Attention {
             Attention::Held => "held",
             Attention::Conflict => "conflict",
             Attention::Stalled => "stalled",
+            Attention::Unconfirmed => "unconfirmed",
+            Attention::Unusable => "unusable",
         }
     }
 
@@ -83,6 +97,18 @@ const AT_ONCE: usize = GATHERED / 40;
 pub fn list(
     conn: &mut Conn,
     filter: &Filter,
+    view: View,
+    after: Option<&str>,
+    limit: i64,
+) -> QueryResult<Vec<UserNow>> {
+    let page = page(conn, filter, view, after, limit)?;
+    Ok(page.into_iter().map(|user| user.at(view)).collect())
+}
+
+fn page(
+    conn: &mut Conn,
+    filter: &Filter,
+    view: View,
     after: Option<&str>,
     limit: i64,
 ) -> QueryResult<Vec<User>> {
@@ -92,7 +118,7 @@ pub fn list(
         None => None,
     };
     let Some(keys) = gathered else {
-        return newest(conn, narrowed(filter, after), limit);
+        return newest(conn, narrowed(filter, view, after), limit);
     };
     // What the keys say already is left out, so that nothing but the keys is looked up by an index.
     let further = Filter {
@@ -106,7 +132,7 @@ pub fn list(
         if left <= 0 {
             break;
         }
-        let some = narrowed(&further, after).filter(users::id.eq_any(keys));
+        let some = narrowed(&further, view, after).filter(users::id.eq_any(keys));
         page.extend(newest(conn, some, left)?);
     }
     Ok(page)
@@ -182,19 +208,51 @@ fn after_all_with(prefix: &str) -> String {
     format!("{prefix}\u{10ffff}")
 }
 
-/// Those whom the filter lets through, registered before the one with key `after`.
-fn narrowed<'a>(filter: &'a Filter, after: Option<&'a str>) -> users::BoxedQuery<'a, Sqlite> {
+type Condition = Box<dyn BoxableExpression<users::table, Sqlite, SqlType = Bool>>;
+
+/// A `verified` that has been unconfirmed for too long, though the row does not say so yet.
+fn has_timed_out(view: View) -> Condition {
+    let condition = sql::<Bool>(
+        "(status = 'verified' AND COALESCE(unconfirmed, '') = 'believed' AND COALESCE(unconfirmed_at <= ",
+    )
+    .bind::<BigInt, _>(view.now.minus(view.unconfirmed_for))
+    .sql(" OR unconfirmed_at > ")
+    .bind::<BigInt, _>(view.now.plus(SET_BACK))
+    .sql(", FALSE))");
+    Box::new(condition)
+}
+
+/// A `verified` that no check has confirmed in time.
+fn is_unconfirmed(view: View) -> Condition {
+    let written =
+        sql::<Bool>("(status = 'verified' AND COALESCE(unconfirmed, 'believed') <> 'believed')");
+    Box::new(written.or(has_timed_out(view)))
+}
+
+/// A `verified` that reads `in_review`.
+fn is_doubted(view: View) -> Condition {
+    let held = users::status
+        .eq(Status::Verified)
+        .and(users::held.is_not_null());
+    Box::new(held.or(is_unconfirmed(view)))
+}
+
+/// The users that the filter lets through, registered before the one with key `after`.
+fn narrowed<'a>(
+    filter: &'a Filter,
+    view: View,
+    after: Option<&'a str>,
+) -> users::BoxedQuery<'a, Sqlite> {
+    use diesel::dsl::not;
+
     let mut query = users::table.into_boxed();
     if let Some(partner) = &filter.partner {
         query = query.filter(users::partner.eq(partner));
     }
     if let Some(status) = filter.status {
-        let doubted = users::status
-            .eq(Status::Verified)
-            .and(users::held.is_not_null());
         query = match status {
-            Status::Verified => query.filter(users::status.eq(status).and(users::held.is_null())),
-            Status::InReview => query.filter(users::status.eq(status).or(doubted)),
+            Status::Verified => query.filter(users::status.eq(status).and(not(is_doubted(view)))),
+            Status::InReview => query.filter(users::status.eq(status).or(is_doubted(view))),
             _ => query.filter(users::status.eq(status)),
         };
     }
@@ -204,22 +262,25 @@ fn narrowed<'a>(filter: &'a Filter, after: Option<&'a str>) -> users::BoxedQuery
     if let Some(external_user_id) = &filter.external_user_id {
         query = query.filter(users::external_user_id.eq(external_user_id));
     }
-    let doubted = users::status
-        .eq(Status::Verified)
-        .and(users::held.is_not_null());
     match filter.needs_confirmation {
-        Some(true) => query = query.filter(doubted),
-        Some(false) => query = query.filter(diesel::dsl::not(doubted)),
+        Some(true) => query = query.filter(is_doubted(view)),
+        Some(false) => query = query.filter(not(is_doubted(view))),
         None => {}
     }
     match filter.attention {
         Some(Attention::Held) => query = query.filter(users::held.is_not_null()),
         Some(Attention::Conflict) => query = query.filter(users::conflict),
         Some(Attention::Stalled) => query = query.filter(users::step.eq(STALLED)),
+        Some(Attention::Unconfirmed) => query = query.filter(is_unconfirmed(view)),
+        Some(Attention::Unusable) => query = query.filter(users::unusable.is_not_null()),
         None => {}
     }
     if let Some(since) = filter.updated_since {
-        query = query.filter(users::updated_at.ge(since));
+        // A user that comes into doubt by time alone changes at that moment.
+        let applied_since = sql::<Bool>("COALESCE(unconfirmed_at, 0) >= ")
+            .bind::<BigInt, _>(since.minus(view.unconfirmed_for));
+        let doubted_since = has_timed_out(view).and(applied_since);
+        query = query.filter(users::updated_at.ge(since).or(doubted_since));
     }
     if let Some(prefix) = &filter.prefix {
         let end = after_all_with(prefix);

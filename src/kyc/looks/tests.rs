@@ -1,529 +1,434 @@
-//! The rule of looks as tables, and what must hold for every input there is.
+//! What an answer does, as tables.
 
-use proptest::prelude::*;
+mod flags;
+mod properties;
+mod schedule;
 
 use super::*;
 use Status::{InReview, Pending, Rejected, Submitted, Verified};
+use Unconfirmed::{Believed, Denied, TimedOut};
 
-const EARLY: Duration = Duration::from_secs(1);
-const LATER: Duration = Duration::from_secs(31);
-const AT_THE_END: Duration = minutes(36);
+/// The longest span that is not late.
+const EARLY: Duration = Duration::from_millis(29_999);
+const AT_THE_END: Duration = minutes(35);
+const JUST_NOW: Duration = Duration::ZERO;
 
 fn state(status: Status, held: Option<Status>) -> State {
     State {
         status,
         held,
-        ..State::opened(1)
+        ..State::registered(true)
+    }
+}
+
+/// A `verified` that a webhook set.
+fn unconfirmed(doubt: Unconfirmed, held: Option<Status>) -> State {
+    State {
+        unconfirmed: Some(doubt),
+        ..state(Verified, held)
+    }
+}
+
+fn overridden(status: Status, held: Option<Status>) -> State {
+    State {
+        overridden: true,
+        ..state(status, held)
     }
 }
 
 /// After one hint that said `hint`.
 fn hinted(hint: Option<Status>) -> Looks {
-    Looks::new().hinted(hint, false)
+    let any = state(Pending, None);
+    Looks::new().hinted(hint, any, any)
 }
 
 fn ages(since_hint: Duration) -> Ages {
     Ages {
         since_hint,
-        unconfirmed: Duration::ZERO,
+        since_applied: Duration::ZERO,
+        no_verdict: Duration::ZERO,
         quiet: Duration::ZERO,
         decided: Duration::ZERO,
+        linked: Duration::MAX,
     }
 }
 
-fn answer(verdict: Option<Status>) -> Answer {
+const fn says(verdict: Status) -> Answer {
     Answer {
-        verdict,
-        of_this_attempt: true,
+        verdict: Some(verdict),
+        whose: Whose::ThisAttempt,
     }
 }
 
-/// A look that began that long after the last hint, with nothing in between.
-fn look(state: State, looks: Looks, verdict: Option<Status>, since_hint: Duration) -> Settled {
+const fn no_verdict(whose: Whose) -> Answer {
+    Answer {
+        verdict: None,
+        whose,
+    }
+}
+
+/// A check with nothing in between.
+fn check(state: State, looks: Looks, answer: Answer, ages: Ages) -> Settled {
     let (looks, ticket) = looks.begun();
-    settle(state, looks, ticket, answer(verdict), ages(since_hint)).unwrap()
+    settle(state, looks, ticket, answer, ages).unwrap()
+}
+
+/// A check during which a hint came.
+fn overtaken(state: State, looks: Looks, answer: Answer, ages: Ages) -> Settled {
+    let (looks, ticket) = looks.begun();
+    let looks = looks.hinted(None, state, state);
+    settle(state, looks, ticket, answer, ages).unwrap()
 }
 
 fn told(settled: Settled) -> (Status, Option<Status>) {
     (settled.state.status, settled.state.held)
 }
 
+const VERDICTS: [Status; 3] = [InReview, Verified, Rejected];
+
 #[test]
-fn a_verdict_of_the_provider_is_the_status_whatever_it_was() {
+fn a_verdict_of_a_late_check_is_the_status_confirmed_and_drops_held_news() {
     for now in Status::ALL {
-        for verdict in [InReview, Verified, Rejected] {
-            let settled = look(state(now, None), Looks::new(), Some(verdict), Duration::MAX);
-            assert_eq!(told(settled), (verdict, None), "{now} reads {verdict}");
-            assert!(settled.agreed && settled.looks.confirmed);
-            assert_eq!(settled.looks.verdict, Some(verdict));
+        for held in [
+            None,
+            Some(Submitted),
+            Some(InReview),
+            Some(Verified),
+            Some(Rejected),
+        ] {
+            for doubt in [None, Some(Believed), Some(TimedOut), Some(Denied)] {
+                for verdict in VERDICTS {
+                    let before = State {
+                        unconfirmed: doubt,
+                        heard: false,
+                        ..state(now, held)
+                    };
+                    let settled = check(before, hinted(held), says(verdict), ages(LATE));
+                    let wanted = State {
+                        heard: verdict.is_final(),
+                        ..state(verdict, None)
+                    };
+                    assert_eq!(settled.state, wanted, "{before:?} reads {verdict}");
+                    assert!(settled.agreed && !settled.overlapped);
+                    assert_eq!(settled.looks.verdict, Some(verdict));
+                }
+            }
         }
     }
 }
 
 #[test]
-fn a_doubt_older_than_the_last_hint_is_not_lifted_early_by_what_agrees_with_the_doubt_alone() {
-    for (now, last_hint) in [(InReview, InReview), (Rejected, Rejected)] {
-        let doubted = state(now, Some(Verified));
-        let looks = hinted(Some(Verified)).hinted(Some(last_hint), true);
-        let early = look(doubted, looks, Some(Verified), EARLY);
-        assert_eq!(told(early), (now, Some(Verified)), "{now}");
-        let later = look(doubted, looks, Some(Verified), LATER);
-        assert_eq!(told(later), (Verified, None), "{now}");
+fn verified_counts_at_once_only_where_neither_the_held_news_nor_the_last_hint_is_bad() {
+    for (held, hint, counts) in [
+        (None, None, true),
+        (None, Some(Submitted), true),
+        (None, Some(Verified), true),
+        (None, Some(InReview), false),
+        (None, Some(Rejected), false),
+        (Some(Submitted), None, true),
+        (Some(Verified), Some(Verified), true),
+        (Some(Verified), Some(Rejected), false),
+        (Some(InReview), None, false),
+        (Some(Rejected), Some(Verified), false),
+    ] {
+        for now in [
+            state(Pending, held),
+            state(Rejected, held),
+            unconfirmed(Denied, held),
+        ] {
+            let early = check(now, hinted(hint), says(Verified), ages(EARLY));
+            let wanted = if counts { state(Verified, None) } else { now };
+            assert_eq!(
+                (early.state, early.agreed),
+                (wanted, counts),
+                "{held:?} {hint:?}"
+            );
+            let late = check(now, hinted(hint), says(Verified), ages(LATE));
+            assert_eq!((late.state, late.agreed), (state(Verified, None), true));
+        }
     }
 }
 
 #[test]
-fn a_doubt_is_lifted_early_only_by_what_agrees_with_it() {
-    for (now, held, verdict, early, later) in [
-        (
-            Verified,
-            Rejected,
-            Rejected,
-            (Rejected, None),
-            (Rejected, None),
-        ),
-        (
-            Verified,
-            Rejected,
-            Verified,
-            (Verified, Some(Rejected)),
-            (Verified, None),
-        ),
-        (
-            Verified,
-            InReview,
-            InReview,
-            (InReview, None),
-            (InReview, None),
-        ),
-        (
-            Verified,
-            InReview,
-            Verified,
-            (Verified, Some(InReview)),
-            (Verified, None),
-        ),
-        (
-            Verified,
-            InReview,
-            Rejected,
-            (Rejected, Some(InReview)),
-            (Rejected, None),
-        ),
-        (
-            Rejected,
-            Verified,
-            Verified,
-            (Verified, None),
-            (Verified, None),
-        ),
-        (
-            Rejected,
-            Verified,
-            Rejected,
-            (Rejected, Some(Verified)),
-            (Rejected, None),
-        ),
-        (
-            Pending,
-            Verified,
-            Verified,
-            (Verified, None),
-            (Verified, None),
-        ),
-        (
-            Pending,
-            Verified,
-            Rejected,
-            (Rejected, Some(Verified)),
-            (Rejected, None),
-        ),
-    ] {
-        let doubted = state(now, Some(held));
-        for (since_hint, wanted) in [(EARLY, early), (LATER, later)] {
-            let settled = look(doubted, hinted(Some(held)), Some(verdict), since_hint);
+fn a_hint_on_the_way_keeps_verified_from_counting_and_the_user_stays_due() {
+    for since_hint in [EARLY, LATE, Duration::MAX] {
+        for verdict in VERDICTS {
+            let now = State::registered(false);
+            let settled = overtaken(now, Looks::new(), says(verdict), ages(since_hint));
+            let counts = verdict != Verified;
+            let status = if counts { verdict } else { Pending };
+            assert_eq!((settled.state.status, settled.agreed), (status, counts));
+            assert_eq!(settled.state.heard, verdict.is_final());
+            assert_eq!(settled.looks.verdict, Some(verdict));
             assert_eq!(
-                told(settled),
-                wanted,
-                "{now} doubted by {held} reads {verdict}"
+                settled.looks.pause(settled.state, ages(JUST_NOW)),
+                Duration::ZERO
             );
         }
     }
 }
 
 #[test]
-fn verified_waits_where_the_last_hint_was_bad_news() {
-    for (hint, early) in [(Rejected, Rejected), (InReview, InReview)] {
-        let now = state(hint, None);
-        let settled = look(now, hinted(Some(hint)), Some(Verified), EARLY);
-        assert_eq!((told(settled), settled.agreed), ((early, None), false));
-        let settled = look(now, hinted(Some(hint)), Some(Verified), LATER);
-        assert_eq!((told(settled), settled.agreed), ((Verified, None), true));
-    }
-    for hint in [None, Some(Submitted), Some(Verified)] {
-        let settled = look(state(Pending, None), hinted(hint), Some(Verified), EARLY);
-        assert_eq!(told(settled), (Verified, None), "{hint:?}");
-    }
-}
-
-#[test]
-fn a_hint_on_the_way_keeps_verified_from_being_believed_and_nothing_else() {
-    for verdict in [InReview, Verified, Rejected] {
-        let (looks, ticket) = Looks::new().begun();
-        let looks = looks.hinted(Some(Submitted), false);
-        let settled = settle(
-            state(Pending, None),
-            looks,
-            ticket,
-            answer(Some(verdict)),
-            ages(LATER),
-        )
-        .unwrap();
-        let wanted = if verdict == Verified {
-            Pending
-        } else {
-            verdict
-        };
-        assert_eq!(settled.state.status, wanted);
-        assert_eq!(settled.looks.step, 0, "the user stays due");
-    }
-}
-
-#[test]
-fn a_look_that_was_overtaken_by_a_later_one_is_dropped() {
-    let (looks, first) = Looks::new().begun();
-    let (looks, second) = looks.begun();
-    let now = state(Pending, None);
-    let later = settle(now, looks, second, answer(Some(Rejected)), ages(LATER)).unwrap();
-    let late = settle(
-        later.state,
-        later.looks,
-        first,
-        answer(Some(Verified)),
-        ages(LATER),
-    );
-    assert_eq!(late, None);
-}
-
-#[test]
-fn looks_on_their_way_do_not_outlive_an_attempt_or_an_override() {
-    let (looks, ticket) = Looks::new().begun();
-    for fenced in [looks.next_attempt(), looks.overruled()] {
-        let late = settle(
-            state(Pending, None),
-            fenced,
-            ticket,
-            answer(Some(Verified)),
-            ages(LATER),
-        );
-        assert_eq!(late, None);
-    }
-    assert_eq!(looks.next_attempt().step, SWEEP);
-}
-
-#[test]
-fn without_a_verdict_nothing_moves_but_what_is_unfounded() {
-    for now in Status::ALL {
-        for since_hint in [EARLY, LATER] {
-            let settled = look(state(now, None), hinted(Some(now)), None, since_hint);
-            assert_eq!(told(settled), (now, None), "{now}");
-            assert_eq!(settled.agreed, !now.is_final());
+fn an_early_answer_drops_only_the_held_news_that_it_says_again() {
+    for (now, held, verdict, early) in [
+        (Verified, Rejected, Rejected, (Rejected, None)),
+        (Verified, Rejected, Verified, (Verified, Some(Rejected))),
+        (Verified, InReview, InReview, (InReview, None)),
+        (Verified, InReview, Verified, (Verified, Some(InReview))),
+        (Verified, InReview, Rejected, (Rejected, Some(InReview))),
+        (Verified, Rejected, InReview, (InReview, Some(Rejected))),
+        (Rejected, Verified, Verified, (Verified, None)),
+        (Rejected, Verified, Rejected, (Rejected, Some(Verified))),
+        (Rejected, Verified, InReview, (InReview, Some(Verified))),
+        (Pending, Verified, Verified, (Verified, None)),
+        (Pending, Verified, Rejected, (Rejected, Some(Verified))),
+        (Pending, Rejected, Verified, (Pending, Some(Rejected))),
+        (Pending, Submitted, InReview, (InReview, None)),
+        (Pending, Submitted, Rejected, (Rejected, None)),
+    ] {
+        let before = state(now, Some(held));
+        for since_hint in [EARLY, LATE] {
+            let settled = check(before, hinted(Some(held)), says(verdict), ages(since_hint));
+            let wanted = if since_hint == LATE {
+                (verdict, None)
+            } else {
+                early
+            };
+            assert_eq!(told(settled), wanted, "{now}, held {held}, reads {verdict}");
+        }
+        if verdict != Verified {
+            let settled = overtaken(before, hinted(Some(held)), says(verdict), ages(LATE));
+            assert_eq!(
+                told(settled),
+                early,
+                "a hint came, so the check is not late"
+            );
         }
     }
-    let verified = state(Verified, None);
-    let end = look(verified, hinted(Some(Verified)), None, AT_THE_END);
-    assert_eq!(
-        (told(end), end.looks.conflict),
-        ((Verified, Some(InReview)), true)
-    );
-    let confirmed = Looks {
-        confirmed: true,
-        ..hinted(Some(Verified))
-    };
-    let end = look(verified, confirmed, None, AT_THE_END);
-    assert_eq!(told(end), (Verified, None));
-    let (looks, ticket) = Looks::new().begun();
-    let a_day = Ages {
-        unconfirmed: DAY,
-        ..ages(Duration::MAX)
-    };
-    let end = settle(verified, looks, ticket, answer(None), a_day).unwrap();
-    assert_eq!(
-        (told(end), end.looks.conflict),
-        ((Verified, Some(InReview)), true)
-    );
 }
 
-#[test]
-fn a_created_that_may_be_old_counts_once_the_provider_has_a_session_of_this_attempt() {
-    let now = state(Pending, Some(Submitted));
-    let settled = look(now, hinted(Some(Submitted)), None, EARLY);
-    assert_eq!(told(settled), (Submitted, None));
-    let (looks, ticket) = hinted(Some(Submitted)).begun();
-    let earlier = Answer {
-        verdict: Some(Verified),
-        of_this_attempt: false,
-    };
-    let settled = settle(now, looks, ticket, earlier, ages(LATER)).unwrap();
-    assert_eq!(told(settled), (Pending, Some(Submitted)));
-}
-
-#[test]
-fn the_ladders_end_flags_what_the_provider_denies() {
-    for (hint, verdict, conflict) in [
-        (Rejected, Some(Verified), true),
-        (Rejected, Some(Rejected), false),
-        (Verified, Some(InReview), true),
-        (InReview, Some(Verified), true),
-        (Rejected, None, true),
-        (InReview, None, false),
-    ] {
-        let before = look(state(Rejected, None), hinted(Some(hint)), verdict, LATER);
-        assert!(!before.looks.conflict, "{hint} against {verdict:?}");
-        let end = look(before.state, before.looks, verdict, AT_THE_END);
-        assert_eq!(end.looks.conflict, conflict, "{hint} against {verdict:?}");
-        let agreed = look(end.state, end.looks, Some(hint), DAY);
-        assert!(!agreed.looks.conflict);
-    }
-}
-
-#[test]
-fn against_an_override_bad_news_is_held_once_and_everything_is_reported() {
-    let verified = State {
-        overridden: true,
-        ..state(Verified, None)
-    };
-    let news = look(verified, Looks::new(), Some(Rejected), Duration::MAX);
-    assert_eq!(
-        (told(news), news.looks.conflict),
-        ((Verified, Some(Rejected)), true)
-    );
-    let known = Looks {
-        verdict: Some(Rejected),
-        ..Looks::new()
-    };
-    let settled = look(verified, known, Some(Rejected), Duration::MAX);
-    assert_eq!(
-        (told(settled), settled.looks.conflict),
-        ((Verified, None), true)
-    );
-    let agreed = look(news.state, news.looks, Some(Verified), Duration::MAX);
-    assert_eq!(
-        (told(agreed), agreed.looks.conflict),
-        ((Verified, None), false)
-    );
-    let rejected = State {
-        overridden: true,
-        ..state(Rejected, None)
-    };
-    let settled = look(rejected, Looks::new(), Some(Verified), Duration::MAX);
-    assert_eq!(
-        (told(settled), settled.looks.conflict),
-        ((Rejected, None), true)
-    );
-}
-
-/// The pauses between looks that all bring this, each made as soon as it is due.
-fn pauses(now: State, mut looks: Looks, verdict: Option<Status>, count: usize) -> Vec<u64> {
-    let (mut since_hint, mut pauses) = (Duration::ZERO, Vec::new());
-    let mut now = now;
-    for _ in 0..count {
-        let pause = looks.pause(now, ages(since_hint));
-        since_hint += pause;
-        let settled = look(now, looks, verdict, since_hint);
-        (now, looks) = (settled.state, settled.looks);
-        pauses.push(pause.as_secs() / 30);
-    }
-    pauses
-}
-
-#[test]
-fn looks_follow_the_ladder_and_then_the_sweep() {
-    let (minute, hour) = (2, 120);
-    let ladder = [0, 1, 9, 60];
-    assert_eq!(
-        pauses(
-            state(Verified, None),
-            hinted(Some(Verified)),
-            Some(Verified),
-            6
-        ),
-        [&ladder[..], &[24 * hour, 24 * hour]].concat()
-    );
-    assert_eq!(
-        pauses(state(InReview, None), hinted(Some(InReview)), None, 7),
-        [&ladder[..], &[hour, 6 * hour, 6 * hour]].concat()
-    );
-    assert_eq!(
-        pauses(state(Pending, None), Looks::new(), None, 6),
-        [minute, 5 * minute, 15 * minute, hour, 6 * hour, 6 * hour]
-    );
-}
-
-#[test]
-fn a_look_that_comes_late_climbs_all_the_rungs_it_has_passed() {
-    let settled = look(state(Pending, None), hinted(None), None, minutes(6));
-    assert_eq!(settled.looks.step, 3);
-    let settled = look(state(Pending, None), hinted(None), None, DAY);
-    assert_eq!(settled.looks.step, AFTER_LADDER);
-}
-
-#[test]
-fn a_month_of_silence_leaves_the_user_to_a_person_and_a_hint_brings_it_back() {
-    let (looks, ticket) = Looks::new().begun();
-    let silent = Ages {
-        quiet: STALLED_AFTER,
-        ..ages(Duration::MAX)
-    };
-    let now = state(Submitted, None);
-    let stalled = settle(now, looks, ticket, answer(None), silent).unwrap();
-    assert_eq!(stalled.looks.step, STALLED);
-    assert_eq!(stalled.looks.pause(now, silent), WEEK);
-    assert_eq!(stalled.looks.hinted(None, false).step, 0);
-    let decided = settle(state(Verified, None), looks, ticket, answer(None), silent).unwrap();
-    assert_ne!(decided.looks.step, STALLED);
-}
-
-#[test]
-fn the_rejected_are_looked_at_weekly_after_a_month() {
-    let mut age = ages(Duration::MAX);
-    assert_eq!(Looks::new().pause(state(Rejected, None), age), DAY);
-    age.decided = STALLED_AFTER;
-    assert_eq!(Looks::new().pause(state(Rejected, None), age), WEEK);
-}
-
-#[test]
-fn the_session_tells_which_attempt_an_answer_speaks_of() {
-    let session = |id, created_at| Some(Session { id, created_at });
-    let (first, second) = (session("s1", Some(10)), session("s2", Some(20)));
-    for (found, earlier, current, wanted) in [
-        (first, None, None, Whose::ThisAttempt),
-        (None, None, None, Whose::ThisAttempt),
-        (None, first, None, Whose::EarlierAttempt),
-        (first, first, None, Whose::EarlierAttempt),
-        (session("s0", Some(9)), first, None, Whose::EarlierAttempt),
-        (session("s0", Some(10)), first, None, Whose::EarlierAttempt),
-        (second, first, None, Whose::ThisAttempt),
-        (second, first, second, Whose::ThisAttempt),
-        (session("s1b", Some(15)), first, second, Whose::Outdated),
-        (session("s3", Some(30)), first, second, Whose::ThisAttempt),
-        (session("s1", None), first, None, Whose::EarlierAttempt),
-        (session("s3", None), first, second, Whose::ThisAttempt),
-    ] {
-        assert_eq!(whose(found, earlier, current), wanted, "{found:?}");
-    }
-}
-
-#[test]
-fn every_lane_reads_back_as_itself() {
-    for lane in Lane::ALL {
-        assert_eq!(Lane::from_word(lane.as_str()), Some(lane));
-    }
-}
-
-fn any_status() -> impl Strategy<Value = Status> {
-    prop::sample::select(Status::ALL.to_vec())
-}
-
-fn any_state() -> impl Strategy<Value = State> {
-    let held = prop::option::of(any_status());
-    (1..5_i64, any_status(), held, any::<bool>()).prop_map(|(attempt, status, held, overridden)| {
-        State {
-            attempt,
-            status,
-            held,
-            overridden,
-        }
-    })
-}
-
-fn any_looks() -> impl Strategy<Value = Looks> {
-    let hint = prop::option::of(any_status());
-    let verdict = prop::option::of(any_status());
-    let numbers = (0..9_i64, 0..9_i64, 0..9_i64, -1..12_i64);
-    (numbers, hint, verdict, any::<bool>(), any::<bool>()).prop_map(
-        |((hint_seq, pull_ticket, applied_ticket, step), hint, verdict, confirmed, conflict)| {
-            Looks {
-                hint_seq,
-                hint,
-                pull_ticket,
-                applied_ticket,
-                step,
-                verdict,
-                confirmed,
-                conflict,
-            }
-        },
+/// A user in review to whom a `VERIFIED_USER` was applied.
+fn verified_after_review() -> (State, Looks) {
+    let now = unconfirmed(Believed, None);
+    (
+        now,
+        hinted(Some(InReview)).hinted(Some(Verified), state(InReview, None), now),
     )
 }
 
-fn any_answer() -> impl Strategy<Value = Answer> {
-    let verdict = prop::option::of(prop::sample::select(vec![InReview, Verified, Rejected]));
-    (verdict, any::<bool>()).prop_map(|(verdict, of_this_attempt)| Answer {
-        verdict,
-        of_this_attempt,
-    })
+#[test]
+fn a_review_that_may_be_older_than_the_verdict_counts_only_from_a_late_check() {
+    let (now, looks) = verified_after_review();
+    for (verdict, since_hint, counts) in [
+        (InReview, EARLY, false),
+        (InReview, LATE, true),
+        (Rejected, EARLY, true),
+        (Verified, EARLY, true),
+    ] {
+        for now in [now, unconfirmed(Denied, None)] {
+            let settled = check(now, looks, says(verdict), ages(since_hint));
+            let wanted = if counts { state(verdict, None) } else { now };
+            assert_eq!((settled.state, settled.agreed), (wanted, counts));
+            assert_eq!(settled.looks.after_review, !counts);
+        }
+    }
+    let settled = overtaken(now, looks, says(InReview), ages(LATE));
+    assert_eq!((settled.state, settled.agreed), (now, false));
+    assert!(
+        settled.looks.after_review,
+        "a CREATED_KYC is no news above submitted"
+    );
 }
 
-fn any_ages() -> impl Strategy<Value = Ages> {
-    let span = || prop::sample::select(vec![0, 1, 29, 30, 300, 2100, 86_400, 2_592_000, u64::MAX]);
-    (span(), span(), span(), span()).prop_map(|(since_hint, unconfirmed, quiet, decided)| Ages {
-        since_hint: Duration::from_secs(since_hint),
-        unconfirmed: Duration::from_secs(unconfirmed),
-        quiet: Duration::from_secs(quiet),
-        decided: Duration::from_secs(decided),
-    })
+#[test]
+fn a_review_counts_once_the_verdict_is_30_s_old_whatever_hints_came_since() {
+    let (now, looks) = verified_after_review();
+    for (since_applied, counts) in [(EARLY, false), (LATE, true)] {
+        let at = Ages {
+            since_applied,
+            ..ages(EARLY)
+        };
+        let settled = check(now, looks, says(InReview), at);
+        let wanted = if counts { state(InReview, None) } else { now };
+        assert_eq!((settled.state, settled.agreed), (wanted, counts));
+    }
 }
 
-proptest! {
-    #[test]
-    fn no_answer_moves_an_override_or_opens_an_attempt(
-        before in any_state(), looks in any_looks(), number in 0..9_i64, seen in 0..9_i64,
-        answer in any_answer(), ages in any_ages(),
-    ) {
-        let ticket = Ticket { number, seen };
-        let settled = settle(before, looks, ticket, answer, ages);
-        prop_assert_eq!(settled.is_none(), number <= looks.applied_ticket);
-        if let Some(settled) = settled {
-            prop_assert_eq!(settled.state.attempt, before.attempt);
-            prop_assert_eq!(settled.state.overridden, before.overridden);
-            prop_assert_eq!(settled.looks.applied_ticket, number);
-            if before.overridden {
-                prop_assert_eq!(settled.state.status, before.status);
+#[test]
+fn a_review_says_something_new_where_the_verdict_was_not_applied_to_one_or_other_news_came() {
+    let (now, looks) = verified_after_review();
+    let again = |news| looks.hinted(news, now, now);
+    for (news, remains) in [
+        (None, true),
+        (Some(Submitted), true),
+        (Some(Verified), true),
+        (Some(InReview), false),
+        (Some(Rejected), false),
+    ] {
+        assert_eq!(again(news).after_review, remains, "{news:?}");
+        let settled = check(now, again(news), says(InReview), ages(EARLY));
+        assert_eq!(settled.agreed, !remains);
+    }
+    for (before, after) in [
+        (state(Pending, None), now),
+        (state(Submitted, None), now),
+        (state(InReview, None), state(InReview, Some(Verified))),
+        (state(InReview, None), state(Verified, None)),
+        (state(Pending, None), state(InReview, None)),
+    ] {
+        let looks = Looks::new().hinted(Some(Verified), before, after);
+        assert!(!looks.after_review, "{before:?} {after:?}");
+    }
+    assert!(!looks.overruled().after_review && !looks.next_attempt().after_review);
+}
+
+#[test]
+fn an_unconfirmed_verified_is_doubted_by_an_answer_without_a_verdict_30_s_after_it_was_applied() {
+    let nothing = [
+        Answer::NONE,
+        no_verdict(Whose::ThisAttempt),
+        no_verdict(Whose::Unclear),
+        Answer {
+            whose: Whose::EarlierAttempt,
+            ..says(Verified)
+        },
+    ];
+    for answer in nothing {
+        for doubt in Unconfirmed::ALL {
+            for held in [None, Some(InReview), Some(Rejected)] {
+                let now = unconfirmed(doubt, held);
+                let at = |since_applied| Ages {
+                    since_applied,
+                    ..ages(JUST_NOW)
+                };
+                let early = check(now, hinted(Some(Verified)), answer, at(EARLY));
+                assert_eq!((early.state, early.agreed), (now, false));
+                for settled in [
+                    check(now, hinted(Some(Verified)), answer, at(LATE)),
+                    overtaken(now, hinted(Some(Verified)), answer, at(LATE)),
+                ] {
+                    let wanted = unconfirmed(Denied, held);
+                    assert_eq!((settled.state, settled.agreed), (wanted, false));
+                }
+            }
+        }
+        let at = Ages {
+            since_applied: LATE,
+            ..ages(JUST_NOW)
+        };
+        let rejected = State {
+            unconfirmed: Some(Believed),
+            ..state(Rejected, None)
+        };
+        for now in [state(Verified, None), rejected, overridden(Verified, None)] {
+            assert_eq!(check(now, hinted(None), answer, at).state, now);
+        }
+    }
+}
+
+#[test]
+fn only_an_answer_that_counts_and_agrees_lifts_a_doubt() {
+    for doubt in [TimedOut, Denied] {
+        let (doubted, looks) = (unconfirmed(doubt, None), hinted(Some(Verified)));
+        let agreed = check(doubted, looks, says(Verified), ages(EARLY));
+        assert_eq!(agreed.state, state(Verified, None));
+        let overtaken = overtaken(doubted, looks, says(Verified), ages(LATE));
+        assert_eq!(overtaken.state, doubted);
+        for held in [InReview, Rejected] {
+            let doubted = unconfirmed(doubt, Some(held));
+            let early = check(doubted, looks, says(Verified), ages(EARLY));
+            assert_eq!(early.state, doubted);
+            let late = check(doubted, looks, says(Verified), ages(LATE));
+            assert_eq!(late.state, state(Verified, None));
+        }
+    }
+}
+
+#[test]
+fn an_undecided_session_of_this_attempt_applies_a_held_submitted_and_nothing_else() {
+    for whose in [Whose::ThisAttempt, Whose::EarlierAttempt, Whose::Unclear] {
+        for held in [None, Some(Submitted), Some(InReview), Some(Verified)] {
+            for now in [Pending, Submitted, InReview, Rejected] {
+                let before = State {
+                    attempt: 2,
+                    ..state(now, held)
+                };
+                let (answer, at) = (no_verdict(whose), ages(JUST_NOW));
+                let settled = check(before, hinted(held), answer, at);
+                let moves = (whose, now, held) == (Whose::ThisAttempt, Pending, Some(Submitted));
+                let wanted = if moves {
+                    (Submitted, None)
+                } else {
+                    (now, held)
+                };
+                assert_eq!(told(settled), wanted, "{whose:?}");
+                let says_something = whose != Whose::Unclear;
+                let confirmed = matches!(now, Pending | Submitted) && says_something;
+                assert_eq!(settled.agreed, confirmed, "{whose:?}");
             }
         }
     }
+    let before = state(Pending, Some(Submitted));
+    let settled = check(before, Looks::new(), Answer::NONE, ages(LATE));
+    assert_eq!(settled.state, before, "no verification names no session");
+    let before = overridden(Pending, Some(Submitted));
+    let settled = check(
+        before,
+        Looks::new(),
+        no_verdict(Whose::ThisAttempt),
+        ages(LATE),
+    );
+    assert_eq!(settled.state, before);
+}
 
-    #[test]
-    fn only_a_verdict_of_this_attempt_that_no_hint_overtook_makes_anybody_verified(
-        before in any_state(), looks in any_looks(), seen in 0..9_i64, answer in any_answer(), ages in any_ages(),
-    ) {
-        let ticket = Ticket { number: 10, seen };
-        if let Some(settled) = settle(before, looks, ticket, answer, ages)
-            && before.shown() != Verified && settled.state.shown() == Verified
-        {
-            prop_assert_eq!(answer, Answer { verdict: Some(Verified), of_this_attempt: true });
-            prop_assert_eq!(seen, looks.hint_seq);
+#[test]
+fn a_verdict_of_another_session_says_nothing_about_this_attempt() {
+    for whose in [Whose::EarlierAttempt, Whose::Unclear] {
+        for verdict in VERDICTS {
+            for now in [Pending, Submitted, InReview, Rejected].map(|now| State {
+                heard: false,
+                ..state(now, None)
+            }) {
+                let answer = Answer {
+                    whose,
+                    ..says(verdict)
+                };
+                let settled = check(now, Looks::new(), answer, ages(LATE));
+                assert_eq!((settled.state, settled.looks.verdict), (now, None));
+            }
         }
     }
+}
 
-    #[test]
-    fn the_same_answer_again_changes_nothing_more(
-        before in any_state(), looks in any_looks(), answer in any_answer(),
-    ) {
-        let last = |state, looks: Looks, number| {
-            let ticket = Ticket { number, seen: looks.hint_seq };
-            settle(state, looks, ticket, answer, ages(Duration::MAX)).unwrap()
-        };
-        let once = last(before, looks, 20);
-        let twice = last(once.state, once.looks, 21);
-        prop_assert_eq!(once.state, twice.state);
+#[test]
+fn an_answer_is_dropped_where_a_later_one_was_settled_an_attempt_opened_or_an_admin_decided() {
+    let (looks, first) = hinted(Some(Verified)).begun();
+    let (looks, second) = looks.begun();
+    let now = state(Pending, None);
+    let settle = |state, looks, ticket| settle(state, looks, ticket, says(Rejected), ages(LATE));
+    let later = settle(now, looks, second).unwrap();
+    assert_eq!(later.looks.applied_ticket, second.number);
+    for ticket in [first, second] {
+        assert_eq!(settle(later.state, later.looks, ticket), None);
+        assert_eq!(settle(now, looks.next_attempt(), ticket), None);
+        assert_eq!(settle(now, looks.overruled(), ticket), None);
     }
+    for fenced in [looks.next_attempt(), looks.overruled()] {
+        let settled = check(now, fenced, says(Rejected), ages(LATE));
+        assert_eq!(settled.looks.applied_ticket, second.number + 1);
+        assert_eq!((fenced.hint_seq, settled.overlapped), (1, false));
+    }
+    let next = looks.next_attempt();
+    assert_eq!((next.hint, next.verdict, next.step), (None, None, SWEEP));
+}
 
-    #[test]
-    fn there_is_always_a_next_look_within_a_week(
-        state in any_state(), looks in any_looks(), ages in any_ages(),
-    ) {
-        prop_assert!(looks.pause(state, ages) <= WEEK);
-    }
+#[test]
+fn of_two_checks_that_overlap_the_later_says_so() {
+    let (looks, first) = Looks::new().begun();
+    let (looks, second) = looks.begun();
+    let now = state(Pending, None);
+    let settled = settle(now, looks, first, Answer::NONE, ages(LATE)).unwrap();
+    assert!(!settled.overlapped);
+    let settled = settle(now, settled.looks, second, Answer::NONE, ages(LATE)).unwrap();
+    assert!(settled.overlapped);
 }

@@ -1,5 +1,7 @@
 //! `GET /admin/deliveries/{delivery}`: one delivery, what it would do if it came again, and the button that has it do so.
 
+use std::collections::HashMap;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
@@ -10,9 +12,11 @@ use super::times::When;
 use super::visitor::Visitor;
 use super::words::{self, Badge};
 use super::{After, Frame, Part, assets, show};
+use crate::app::App;
 use crate::db::deliveries::{self, Delivery};
 use crate::db::users::User;
 use crate::error::{Code, Error};
+use crate::kyc::verification::Trust;
 use crate::refold::{self, WhyNot, Would};
 use crate::web::extract::Query;
 use crate::web::page::Language;
@@ -62,12 +66,13 @@ pub async fn one(
     id: Path<String>,
     query: Query<After>,
 ) -> Result<HttpResponse, Error> {
-    let (id, confirm) = (id.into_inner(), visitor.config.webhooks.policy);
+    let (id, trusts, now) = (id.into_inner(), trusts(&visitor), visitor.clock.now());
     let found = visitor.db.read(move |conn| {
         let Some((delivery, user)) = deliveries::by_id(conn, &id)? else {
             return Ok(None);
         };
-        let would = refold::would(conn, confirm, &delivery)?;
+        let trust = trusts(&delivery.partner);
+        let would = refold::would(conn, trust, &delivery, now)?;
         Ok(Some((delivery, user, would)))
     });
     let (delivery, user, would) = found.await?.ok_or_else(not_found)?;
@@ -75,6 +80,16 @@ pub async fn one(
     let mut shown = Shown::new(&visitor, delivery, user, &would);
     shown.frame.said = query.0.said(language);
     Ok(show(StatusCode::OK, language, &shown))
+}
+
+/// How far each partner's webhooks are trusted, by its id.
+pub fn trusts(app: &App) -> impl Fn(&str) -> Trust + Send + 'static {
+    let partners = app.config.partners.iter();
+    let known: HashMap<String, Trust> = partners
+        .map(|partner| (partner.id.clone(), partner.trust))
+        .collect();
+    let otherwise = app.config.webhooks;
+    move |partner| known.get(partner).copied().unwrap_or(otherwise)
 }
 
 impl Shown {

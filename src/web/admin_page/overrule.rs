@@ -20,15 +20,15 @@ pub async fn overrule(act: Act, key: Path<String>) -> Result<HttpResponse, Error
     let Ok(order) = admin::order(app.name(), &body) else {
         return Ok(go_on_saying(&address(&user.id), "reason"));
     };
-    let (clock, confirm) = (app.clock.clone(), app.config.webhooks.policy);
+    let (clock, trust, view) = (app.clock.clone(), app.trust(&user.partner), app.view());
     let (key, was_seen) = (user.id.clone(), act.form.field("seen").map(str::to_owned));
     let change = move |conn: &mut _| {
-        let user = users::by_key(conn, &user.id)?;
+        let user = users::by_key(conn, &user.id)?.at(view);
         if was_seen != Some(seen(&user)) {
             return Ok("moved");
         }
         let names = (&*user.partner, &*user.user_id);
-        overrule::user(conn, &clock, confirm, names, order)?;
+        overrule::user(conn, &clock, trust, names, order)?;
         Ok("overridden")
     };
     let said = app.db.write(change).await?;

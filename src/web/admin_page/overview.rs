@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::db::users::{Attention, Count};
 use crate::error::Error;
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Outcome, TrustPolicy};
+use crate::kyc::verification::Outcome;
 use crate::web::extract::{NoParameters, Query};
 use crate::web::page::Language;
 use crate::{catch_up, reconcile};
@@ -170,12 +170,12 @@ fn figured(app: &App, language: Language, counted: &Counted) -> Figured {
             .map(|(place, (partner, figures))| PartnerRow {
                 id: partner.id.clone(),
                 statuses: statuses(language, &figures.users),
-                health: health(app, language, place, now),
+                health: health(app, language, place, figures.unconfirmed, now),
                 last_delivery: app
                     .census
                     .last_delivery(&app.metrics, place)
                     .map(|at| When::new(language, at, now)),
-                next_look: figures.next_look.map(|at| When::new(language, at, now)),
+                next_look: figures.next_check().map(|at| When::new(language, at, now)),
             })
             .collect(),
     }
@@ -221,6 +221,16 @@ fn waits(app: &App, language: Language, total: &Figures) -> Vec<Wait> {
             total.users.stalled,
             "/admin/users?attention=stalled",
         ),
+        users(
+            Attention::Unconfirmed,
+            total.users.unconfirmed,
+            "/admin/users?attention=unconfirmed",
+        ),
+        users(
+            Attention::Unusable,
+            total.users.unusable,
+            "/admin/users?attention=unusable",
+        ),
         Wait {
             label: words::outcome(language, Outcome::Unmatched),
             means: language.choose(
@@ -244,12 +254,18 @@ fn waits(app: &App, language: Language, total: &Figures) -> Vec<Wait> {
     ]
 }
 
-fn health(app: &App, language: Language, place: usize, now: Timestamp) -> Vec<(bool, String)> {
+fn health(
+    app: &App,
+    language: Language,
+    place: usize,
+    unconfirmed: i64,
+    now: Timestamp,
+) -> Vec<(bool, String)> {
     let mut health = Vec::new();
-    if app.config.webhooks.policy == TrustPolicy::Never {
+    if !app.config.partners[place].trust.policy.checks() {
         let never = language.choose("Is never asked", "No se consulta nunca");
         health.push((false, never.to_owned()));
-    } else if let Some(wait) = reconcile::closed(app, place) {
+    } else if let Some(wait) = reconcile::asked::closed(app, place) {
         let wait = span(wait + Duration::from_secs(1));
         health.push((
             false,
@@ -261,6 +277,17 @@ fn health(app: &App, language: Language, place: usize, now: Timestamp) -> Vec<(b
     } else {
         let asked = language.choose("No failures lately", "Sin fallos recientes");
         health.push((true, asked.to_owned()));
+    }
+    if let Some(since) = app.lookout.unusable_since(place) {
+        let since = When::new(language, since, now).plain;
+        let some = unconfirmed;
+        health.push((
+            false,
+            language.choose(
+                format!("No usable answer since {since}; {some} verdicts unconfirmed"),
+                format!("Sin respuesta utilizable desde {since}; {some} veredictos sin confirmar"),
+            ),
+        ));
     }
     if app.lookout.is_unheard(place) {
         let unheard = language.choose(

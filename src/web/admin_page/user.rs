@@ -20,11 +20,10 @@ use crate::db::deliveries::Delivery;
 use crate::db::looks::{self, Memory};
 use crate::db::overrides::{self, Override};
 use crate::db::transitions::{self, Transition};
-use crate::db::users::{self, Attention, User};
+use crate::db::users::{self, Attention, UserNow, View};
 use crate::db::{Conn, QueryResult, deliveries};
 use crate::error::{Code, Error};
 use crate::kyc::looks::STALLED;
-use crate::kyc::verification::TrustPolicy;
 use crate::web::admin::REASON;
 use crate::web::extract::Query;
 use crate::why::Known;
@@ -38,14 +37,15 @@ pub fn address(key: &str) -> String {
 ///
 /// # Errors
 /// When there is none, or the store fails.
-pub async fn find(app: &App, key: &str) -> Result<User, Error> {
+pub async fn find(app: &App, key: &str) -> Result<UserNow, Error> {
     let key = key.to_owned();
     let found = app.db.fetch(move |conn| users::find_by_key(conn, &key));
-    found.await?.ok_or_else(not_found)
+    let user = found.await?.ok_or_else(not_found)?;
+    Ok(user.at(app.view()))
 }
 
 /// The state that an admin has before the eyes, as a form has it, so that an act that comes too late can be told.
-pub fn seen(user: &User) -> String {
+pub fn seen(user: &UserNow) -> String {
     format!("{}.{}", user.attempt, user.version)
 }
 
@@ -56,7 +56,7 @@ fn not_found() -> Error {
 /// All that the page is made of.
 pub struct Facts {
     /// The user.
-    pub user: User,
+    pub user: UserNow,
     /// What looks remember of it.
     pub memory: Memory,
     /// Its transitions, oldest first.
@@ -69,7 +69,7 @@ pub struct Facts {
     pub deliveries: Vec<Delivery>,
 }
 
-fn facts(conn: &mut Conn, key: &str) -> QueryResult<Option<Facts>> {
+fn facts(conn: &mut Conn, key: &str, view: View) -> QueryResult<Option<Facts>> {
     let Some(user) = users::find_by_key(conn, key)? else {
         return Ok(None);
     };
@@ -79,7 +79,7 @@ fn facts(conn: &mut Conn, key: &str) -> QueryResult<Option<Facts>> {
         overrides: overrides::of_user(conn, &user.id)?,
         acts: acts::of_user(conn, &user.id)?,
         deliveries: deliveries::of_user(conn, &user)?,
-        user,
+        user: user.at(view),
     }))
 }
 
@@ -87,7 +87,7 @@ fn facts(conn: &mut Conn, key: &str) -> QueryResult<Option<Facts>> {
 #[template(config = "src/web/admin_page/askama.toml", path = "user.html")]
 struct Shown {
     frame: Frame,
-    user: User,
+    user: UserNow,
     shown: Badge,
     flags: Vec<(&'static str, &'static str)>,
     why: String,
@@ -118,7 +118,8 @@ pub async fn one(
     query: Query<After>,
 ) -> Result<HttpResponse, Error> {
     let key = key.into_inner();
-    let found = visitor.db.read(move |conn| facts(conn, &key)).await?;
+    let view = visitor.view();
+    let found = visitor.db.read(move |conn| facts(conn, &key, view)).await?;
     let facts = found.ok_or_else(not_found)?;
     let language = visitor.language;
     let mut shown = Shown::new(&visitor, facts);
@@ -149,6 +150,8 @@ impl Shown {
             (Attention::Held, user.held.is_some()),
             (Attention::Conflict, memory.conflict),
             (Attention::Stalled, memory.step == STALLED),
+            (Attention::Unconfirmed, user.state().is_doubted()),
+            (Attention::Unusable, memory.unusable.is_some()),
         ];
         let mut frame = Frame::new(visitor, Part::Users);
         frame.live = Some(super::live::address_of(&user.id));
@@ -175,7 +178,7 @@ impl Shown {
             events,
             statuses: filters::statuses(language, None),
             act: address(&user.id),
-            askable: visitor.config.webhooks.policy != TrustPolicy::Never
+            askable: visitor.trust(&user.partner).policy.checks()
                 && visitor.partner_place(&user.partner).is_some(),
             seen: seen(&user),
             user,

@@ -17,7 +17,7 @@ use super::words::Badge;
 use super::{Frame, Part, assets, sheet, show, words};
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::db::users::{self, Attention, Filter, User};
+use crate::db::users::{self, Attention, Filter, UserNow};
 use crate::error::{Code, Error};
 use crate::kyc::status::Status;
 use crate::web::documents::{Cut, word};
@@ -110,7 +110,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(visitor: &Visitor, user: User) -> Row {
+    fn new(visitor: &Visitor, user: UserNow) -> Row {
         let (language, now) = (visitor.language, visitor.clock.now());
         let mut flags = Vec::new();
         if user.held.is_some() {
@@ -119,13 +119,18 @@ impl Row {
         if user.conflict {
             flags.push(words::attention(language, Attention::Conflict));
         }
+        if user.state().is_doubted() {
+            flags.push(words::attention(language, Attention::Unconfirmed));
+        }
         if user.overridden {
             flags.push(language.choose("By hand", "A mano"));
         }
         let same = user.external_user_id == user.user_id;
+        let status = words::status_badge(language, user.state().shown());
+        let user = user.into_inner();
         Row {
             address: super::user::address(&user.id),
-            status: words::status_badge(language, user.state().shown()),
+            status,
             attempt: user.attempt,
             registered: When::new(language, user.created_at, now),
             changed: When::new(language, user.updated_at, now),
@@ -144,9 +149,10 @@ pub async fn list(visitor: Visitor, query: Query<Parameters>) -> Result<HttpResp
     let filter = parameters.filter(&visitor)?;
     let cut = Cut::new(None, parameters.cursor.clone())?;
     let (after, fetch) = (cut.after.clone(), cut.fetch());
+    let view = visitor.view();
     let rows = visitor
         .db
-        .read(move |conn| users::list(conn, &filter, after.as_deref(), fetch))
+        .read(move |conn| users::list(conn, &filter, view, after.as_deref(), fetch))
         .await?;
     let page = cut.page(rows, |user| &user.id, |user| Row::new(&visitor, user));
     let language = visitor.language;
@@ -249,7 +255,8 @@ impl Export {
             return None;
         }
         let (filter, after) = (self.filter.clone(), self.after.clone());
-        let read = move |conn: &mut _| users::list(conn, &filter, after.as_deref(), AT_ONCE);
+        let view = self.app.view();
+        let read = move |conn: &mut _| users::list(conn, &filter, view, after.as_deref(), AT_ONCE);
         if self
             .app
             .sessions
@@ -273,7 +280,7 @@ impl Export {
     }
 }
 
-fn line(user: &User) -> String {
+fn line(user: &UserNow) -> String {
     let state = user.state();
     let shown = state.shown();
     let time = |time: Option<Timestamp>| time.map(|at| at.to_string()).unwrap_or_default();
@@ -284,7 +291,7 @@ fn line(user: &User) -> String {
         &user.external_user_id,
         &user.country,
         shown.as_str(),
-        yes(shown.is_final()),
+        yes(state.is_final()),
         yes(state.needs_confirmation()),
         &user.attempt.to_string(),
         user.source.as_str(),

@@ -101,6 +101,8 @@ pub fn attention(language: Language, attention: Attention) -> &'static str {
         Attention::Held => language.choose("Held", "Retenido"),
         Attention::Conflict => language.choose("Conflict", "Conflicto"),
         Attention::Stalled => language.choose("Stalled", "Estancado"),
+        Attention::Unconfirmed => language.choose("Unconfirmed", "Sin confirmar"),
+        Attention::Unusable => language.choose("Unusable answer", "Respuesta inutilizable"),
     }
 }
 
@@ -118,6 +120,14 @@ pub fn attention_means(language: Language, attention: Attention) -> &'static str
         Attention::Stalled => language.choose(
             "Nothing has been heard for a month",
             "No se sabe nada desde hace un mes",
+        ),
+        Attention::Unconfirmed => language.choose(
+            "No check confirmed the verified in time",
+            "Ninguna consulta confirmó el verified a tiempo",
+        ),
+        Attention::Unusable => language.choose(
+            "The provider's last answer was unusable",
+            "La última respuesta del proveedor no se pudo utilizar",
         ),
     }
 }
@@ -220,6 +230,7 @@ pub fn title(language: Language, code: Code) -> &'static str {
         Code::ProviderInvalidResponse => "La respuesta del proveedor no sirve",
         Code::ProviderUnavailable => "El proveedor no está disponible",
         Code::ProviderRateLimited => "El proveedor limita la frecuencia",
+        Code::NotConfirmed => "El estado no está confirmado",
         Code::StoreUnavailable => "La base de datos no está disponible",
         Code::Overloaded => "Se pide demasiado a la vez",
     };

@@ -26,7 +26,7 @@ use crate::web::users::{BatchDocument, ListParameters, OneParameters};
 const READS: &[Code] = &[Code::InvalidQuery, Code::Overloaded, Code::StoreUnavailable];
 /// What every operation has that needs neither a key nor the store.
 const OPEN: &[Code] = &[Code::InvalidQuery, Code::Overloaded];
-/// The failures of the provider when it is asked where a user stands.
+/// The failures of the provider when it is checked.
 const LOOKS: &[Code] = &[
     Code::ProviderRejected,
     Code::ProviderUnauthorized,
@@ -102,7 +102,7 @@ fn partners() -> Vec<Operation> {
             .answers::<BatchDocument>(200, "Those of them who are yours, and the ids of the rest.", &[])
             .refuses(READS)
             .refuses(&[Code::InvalidRequest]),
-        Operation::get("/v1/kyc/users/{userId}", "getUser", Partner, "Ask where a user stands")
+        Operation::get("/v1/kyc/users/{userId}", "getUser", Partner, "Read a user")
             .says(
                 "Go by `status`: it never says `verified` while there is doubt. Do not ask again and again: send the `ETag` \
                  back as `If-None-Match` with `wait=60`, and the answer is held until the user changes. Do so with each new \
@@ -118,6 +118,7 @@ fn partners() -> Vec<Operation> {
             .answers_nothing(304, "The user is as you have it.", &["ETag"])
             .refuses(READS)
             .refuses(LOOKS)
+            .refuses(&[Code::NotConfirmed])
             .refuses(&[Code::UserNotFound]),
         Operation::get("/v1/kyc/users/{userId}/history", "getHistory", Partner, "Read the history of a user")
             .answers_inline::<Whole<TransitionDocument>>(200, "Every change of its status, the oldest first.")

@@ -166,6 +166,11 @@ impl Worlds {
                 let body = json!({"userId": "another", "country": "DO", "externalUserId": USER});
                 send(good(well, &told.path, "another").json(&body)).await
             }
+            "not_confirmed" => {
+                let app = self::well().await;
+                app.deliver("REVIEW_NEEDED_KYC", USER).await;
+                app.send(asking(&app, &told.path, USER, "?maxAge=0")).await
+            }
             "provider_user_not_found" | "not_found_error" => failing(told, 404).await,
             "provider_rejected" => {
                 let own = !has_problems(&told.path);

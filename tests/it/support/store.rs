@@ -10,7 +10,7 @@ use kyc_tracker::clock::Clock;
 use kyc_tracker::db::users::{self, NewUser, User};
 use kyc_tracker::db::{Conn, MIGRATIONS, deliveries, transitions};
 use kyc_tracker::kyc::status::Status;
-use kyc_tracker::kyc::verification::{Event, Outcome, State, TrustPolicy, fold};
+use kyc_tracker::kyc::verification::{Event, Outcome, State, TrustPolicy, apply};
 
 use super::ACME;
 use super::load::{Book, number};
@@ -30,6 +30,7 @@ pub fn register(conn: &mut Conn, clock: &Clock, id: &str) -> QueryResult<User> {
         country: "DO",
         redirect_uri: None,
         status: Status::Pending,
+        heard: false,
     };
     transitions::register(conn, &new, clock.now())
 }
@@ -114,21 +115,24 @@ fn check_sequence(conn: &mut Conn) {
 
 /// The user stands where the webhooks that are stored lead to, and its history tells the same.
 fn check_user(conn: &mut Conn, user: &User) {
-    let mut state = State::opened(1);
+    let mut state = State::registered(false);
     let mut history = vec![(None, Status::Pending)];
     for delivery in deliveries::of_user(conn, user).unwrap() {
         let event = Event {
             target: Status::from_event(&delivery.event.unwrap()).unwrap(),
             seen_before: false,
-            distinguishable: false,
+            session_noted: false,
+            unmatched: false,
         };
-        let (after, outcome) = fold(state, event, TrustPolicy::Never);
+        let (after, outcome) = apply(state, event, TrustPolicy::Never, true);
         assert_eq!(outcome, delivery.outcome, "{}", user.user_id);
         if outcome == Outcome::Applied {
             history.push((Some(state.shown()), after.shown()));
         }
         state = after;
     }
+    // An import takes a verdict for heard that no delivery tells of.
+    state.heard |= user.heard;
     assert_eq!(state, user.state(), "{}", user.user_id);
     let told = transitions::of_user(conn, user).unwrap();
     let told = told
