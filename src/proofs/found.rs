@@ -45,7 +45,7 @@ fn an_attempt_without_a_link_takes_no_verdict_of_the_session_before() {
     world.pass(MINUTE * 2, false);
     let user = world.user(who);
     assert_eq!((user.attempt, user.status), (2, Status::Pending));
-    assert!(world.link(who, Ask::default()));
+    assert!(world.link_at_last(who, Ask::default()));
 }
 
 #[test]

@@ -48,10 +48,19 @@ enum Step {
     Stop { seconds: u64 },
 }
 
+/// When the clock jumps ahead and when it is put right, by the number of the step before, and how far.
+#[derive(Clone, Copy, Debug)]
+struct Jump {
+    ahead: Index,
+    back: Index,
+    by: Duration,
+}
+
 /// A history, and which of what is on its way at its end arrives.
 #[derive(Clone)]
 struct History {
     steps: Vec<Step>,
+    jump: Option<Jump>,
     arrives: Vec<bool>,
 }
 
@@ -60,6 +69,15 @@ impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for step in &self.steps {
             write!(f, "\n    {step:?}")?;
+        }
+        if let Some(jump) = &self.jump {
+            let length = self.steps.len();
+            let (ahead, back) = (jump.ahead.index(length), jump.back.index(length));
+            write!(
+                f,
+                "\n    the clock jumps ahead by {:?} before step {ahead} and back before {back}",
+                jump.by
+            )?;
         }
         write!(f, "\n    then arrives {:?}", self.arrives)
     }
@@ -104,10 +122,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn history() -> impl Strategy<Value = History> {
+fn jump() -> impl Strategy<Value = Jump> {
+    let seconds = prop::sample::select(vec![6, 40, 400, 3_600, 90_000, 3_000_000]);
+    (any::<Index>(), any::<Index>(), seconds).prop_map(|(ahead, back, seconds)| Jump {
+        ahead,
+        back,
+        by: Duration::from_secs(seconds),
+    })
+}
+
+fn history(jumps: bool) -> impl Strategy<Value = History> {
     let steps = prop::collection::vec(step(), 1..40);
     let arrives = prop::collection::vec(any::<bool>(), 8);
-    (steps, arrives).prop_map(|(steps, arrives)| History { steps, arrives })
+    (steps, jump(), arrives).prop_map(move |(steps, jump, arrives)| History {
+        steps,
+        jump: Some(jump).filter(|_| jumps),
+        arrives,
+    })
 }
 
 /// A history being played.
@@ -185,7 +216,7 @@ impl Play {
             }
             Step::Crash => self.answers.clear(),
             Step::Run { seconds, outdated } => world.pass(Duration::from_secs(*seconds), *outdated),
-            Step::Stop { seconds } => world.clock.advance(Duration::from_secs(*seconds)),
+            Step::Stop { seconds } => world.advance(Duration::from_secs(*seconds)),
         }
     }
 
@@ -234,15 +265,25 @@ fn never_wrong(world: &World) -> Result<(), String> {
 fn play(world: &mut World, history: &History) -> Result<(), String> {
     world.tried(|world| {
         let mut play = Play::new(world);
-        for step in &history.steps {
+        let place = |index: Index| index.index(history.steps.len());
+        for (number, step) in history.steps.iter().enumerate() {
+            if let Some(jump) = history.jump {
+                if place(jump.ahead) == number {
+                    world.jump_ahead(jump.by);
+                }
+                if place(jump.back) == number {
+                    world.put_right();
+                }
+            }
             play.step(world, step);
             never_wrong(world)?;
         }
+        world.put_right();
         play.end(world, &history.arrives)
     })
 }
 
-fn random_histories(confirm: TrustPolicy, cases: u32) {
+fn random_histories(confirm: TrustPolicy, cases: u32, jumps: bool) {
     let config = ProptestConfig {
         cases,
         failure_persistence: None,
@@ -250,7 +291,7 @@ fn random_histories(confirm: TrustPolicy, cases: u32) {
     };
     // What a history wrote is undone at its end; after a panic in one the world is of no use any more.
     let world = RefCell::new(None);
-    let played = TestRunner::new(config).run(&history(), |history| {
+    let played = TestRunner::new(config).run(&history(jumps), |history| {
         let mut whole = world.take().unwrap_or_else(|| World::new(confirm));
         let played = play(&mut whole, &history);
         world.replace(Some(whole));
@@ -263,10 +304,16 @@ fn random_histories(confirm: TrustPolicy, cases: u32) {
 
 #[test]
 fn every_history_ends_in_the_truth() {
-    random_histories(TrustPolicy::OnConflict, 5_000);
+    random_histories(TrustPolicy::OnConflict, 5_000, false);
 }
 
 #[test]
 fn every_history_ends_in_the_truth_where_verified_waits_for_confirmation() {
-    random_histories(TrustPolicy::BeforeFinal, 5_000);
+    random_histories(TrustPolicy::BeforeFinal, 5_000, false);
+}
+
+#[test]
+fn every_history_ends_in_the_truth_though_the_clock_jumps_ahead_and_back() {
+    random_histories(TrustPolicy::OnConflict, 2_500, true);
+    random_histories(TrustPolicy::BeforeFinal, 2_500, true);
 }

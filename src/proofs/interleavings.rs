@@ -101,7 +101,7 @@ impl Search {
         world.tried(|world| {
             let who = world.person();
             world.link(who, Ask::default());
-            world.clock.advance(Duration::from_secs(60));
+            world.advance(Duration::from_secs(60));
             world.submit(who);
             // Every event was true once.
             for passing in VERDICTS {
@@ -110,7 +110,7 @@ impl Search {
                 }
             }
             world.decide(who, Some(provider.before));
-            world.clock.advance(LAG);
+            world.advance(LAG);
             if !provider.at_the_last_moment {
                 world.decide(who, provider.truth);
             }
@@ -174,7 +174,7 @@ impl Search {
             world.settle(&answered);
         }
         self.check(world);
-        world.clock.advance(Duration::from_secs(2));
+        world.advance(Duration::from_secs(2));
     }
 
     fn check(&self, world: &World) {
@@ -194,7 +194,7 @@ impl Search {
             Some(truth) => assert_eq!(shown, truth, "{}", self.story()),
             None => {
                 assert_ne!(shown, Status::Verified, "{}", self.story());
-                let reported = user.conflict || user.held.is_some();
+                let reported = user.conflict || user.held.is_some() || user.state().is_doubted();
                 // What the provider itself has taken back needs no report.
                 let last = self
                     .heard

@@ -2,25 +2,30 @@
 //! whatever has happened before: strays, further attempts, verdicts taken back, users renamed, statuses set by hand.
 
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use crate::capa::signature::Verifier;
 use crate::capa::signature::sign;
 use crate::clock::{Clock, Timestamp};
+use crate::config::WebhookSecret;
 use crate::db::deliveries::{self, Delivery, Filter};
 use crate::db::looks;
 use crate::db::transitions::{self, Cause};
-use crate::db::users::{self, NewUser, User};
+use crate::db::users::{self, NewUser, User, UserNow, View};
 use crate::db::{self, Conn, attempts};
-use crate::ingest::{self, Signed};
-use crate::kyc::looks::Session;
+use crate::ingest::{self, Believed, Signed};
+use crate::kyc::sessions::Session;
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Outcome, State, TrustPolicy};
+use crate::kyc::verification::{Outcome, State, Trust, TrustPolicy};
 use crate::reconcile;
 use crate::refold::{self, WhyNot, Would};
 
 const PARTNER: &str = "acme";
+const SECRET: &str = "a secret";
 /// Three names that webhooks use; who has which changes.
 const NAMES: [&str; 3] = ["e0", "e1", "e2"];
 const EVENTS: [&str; 7] = [
@@ -65,15 +70,25 @@ fn step() -> impl Strategy<Value = Step> {
 struct Play {
     conn: Conn,
     clock: Clock,
-    confirm: TrustPolicy,
+    trust: Trust,
+    believed: Believed,
 }
 
 impl Play {
-    fn new(confirm: TrustPolicy) -> Play {
+    fn new(policy: TrustPolicy) -> Play {
+        let trust = Trust {
+            policy,
+            unconfirmed_for: Duration::from_secs(300),
+            unconfirmed_at_most: 100,
+        };
         Play {
             conn: db::in_memory(),
             clock: Clock::driven(Timestamp(1_800_000_000_000_000)),
-            confirm,
+            trust,
+            believed: Believed {
+                trust,
+                verifier: Arc::new(Verifier::new(&[WebhookSecret::new(SECRET.into())], 1)),
+            },
         }
     }
 
@@ -86,7 +101,13 @@ impl Play {
     }
 
     fn users(&mut self) -> Vec<User> {
-        users::list(&mut self.conn, &users::Filter::default(), None, 100).unwrap()
+        let (filter, view) = (users::Filter::default(), self.view());
+        let listed = users::list(&mut self.conn, &filter, view, None, 100).unwrap();
+        listed.into_iter().map(UserNow::into_inner).collect()
+    }
+
+    fn view(&self) -> View {
+        View::new(self.clock.now(), self.trust)
     }
 
     fn deliveries(&mut self) -> Vec<Delivery> {
@@ -96,18 +117,19 @@ impl Play {
 
     fn send(&mut self, body: Vec<u8>) -> Outcome {
         let mut signature = [0; 32];
-        hex::decode_to_slice(sign("a secret", &body), &mut signature).unwrap();
+        hex::decode_to_slice(sign(SECRET, &body), &mut signature).unwrap();
         let signed = Signed {
             partner: PARTNER.to_owned(),
             body,
             signature,
             secret: "one".to_owned(),
         };
-        ingest::delivery(&mut self.conn, &self.clock, self.confirm, signed).unwrap()
+        let received = ingest::delivery(&mut self.conn, &self.clock, self.trust, signed);
+        received.unwrap().outcome
     }
 
     fn again(&mut self, id: &str) -> Would {
-        let again = refold::again(&mut self.conn, &self.clock, self.confirm, "ops", id).unwrap();
+        let again = refold::again(&mut self.conn, &self.clock, self.trust, "ops", id).unwrap();
         again.expect("it is stored")
     }
 
@@ -137,10 +159,11 @@ impl Play {
                     country: "DO",
                     redirect_uri: None,
                     status: Status::Pending,
+                    heard: false,
                 };
                 let user = transitions::register(&mut self.conn, &new, now).unwrap();
                 if *folds {
-                    ingest::unmatched(&mut self.conn, user, self.confirm, now).unwrap();
+                    ingest::unmatched(&mut self.conn, &self.clock, &self.believed, user).unwrap();
                 }
             }
             Step::Rename(index, name) if !users.is_empty() && !named(*name) => {
@@ -157,15 +180,16 @@ impl Play {
                         id: "s",
                         created_at: None,
                     };
-                    attempts::note(&mut self.conn, &user.id, user.attempt, session).unwrap();
+                    attempts::note(&mut self.conn, &user.id, user.attempt, Some(session)).unwrap();
                 }
-                let user = self.moves(user, State::opened(user.attempt + 1), Cause::Link);
+                let user = self.moves(user, user.state().next_attempt(), Cause::Link);
                 reconcile::next_attempt(&mut self.conn, &user, now).unwrap();
             }
             Step::Provider(index, status) if !users.is_empty() => {
                 let after = State {
                     status: *status,
                     held: None,
+                    unconfirmed: None,
                     ..who(index).state()
                 };
                 self.moves(who(index), after, Cause::Provider);
@@ -194,7 +218,7 @@ impl Play {
     /// All of it that must be true of one delivery.
     fn prove(&mut self, stored: &Delivery) -> Result<(), TestCaseError> {
         let before = self.stands(stored);
-        let would = refold::would(&mut self.conn, self.confirm, stored).unwrap();
+        let would = refold::would(&mut self.conn, self.trust, stored, self.clock.now()).unwrap();
         let (did, after, row) = self.tried(|play| {
             let did = play.again(&stored.id);
             for user in play.users() {
@@ -301,5 +325,5 @@ fn whoever_has_the_name_of_a_renamed_user_is_not_moved_by_what_was_the_others() 
     play.step(&Step::Register(0, true));
     assert_eq!(play.again(&stored.id), Would::Nothing(WhyNot::SomebodyElse));
     let newest = play.users().remove(0);
-    assert_eq!(newest.state(), State::opened(1));
+    assert_eq!(newest.state(), State::registered(false));
 }

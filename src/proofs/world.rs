@@ -1,33 +1,39 @@
 //! A small world to prove things in: the tracker's real code over a store in memory, a simulated provider, a driven clock.
 //!
-//! The provider changes its mind, sends events and answers looks, perhaps for a while from an outdated copy. The tracker
-//! hears and looks through the functions that the service calls. Time moves only when told to, from one due look to the
-//! next, and [`World::tried`] puts tracker, provider and time back as they were.
+//! The provider changes its mind, sends events and answers checks, perhaps for a while from an old copy. The tracker receives
+//! and checks through the functions that the service calls. Time moves only when told to, from one due check to the next, and
+//! [`World::tried`] puts tracker, provider and time back as they were. The tracker's clock may jump; the provider's does not.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::capa::details::Details;
+use crate::capa::signature::Verifier;
 use crate::capa::signature::sign;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Links;
+use crate::config::WebhookSecret;
 use crate::db::looks::{self, Memory};
-use crate::db::users::{self, User};
+use crate::db::users::{self, UserNow, View};
 use crate::db::{self, Conn};
-use crate::ingest::{self, Signed};
-use crate::issue::{self, Begun};
+use crate::ingest::{self, Believed, Signed};
+use crate::issue::{self, Begun, LastSession};
 use crate::kyc::link_request::LinkRequest;
 use crate::kyc::looks::Lane;
 use crate::kyc::status::Status;
-use crate::kyc::verification::TrustPolicy;
+use crate::kyc::verification::{Trust, TrustPolicy};
 use crate::overrule::{self, Order};
 use crate::reconcile::{self, Look, Settlement};
 
 /// The partner whose users all are.
 pub(super) const PARTNER: &str = "acme";
 const SECRET: &str = "a secret of the world's own";
+
+/// When every world begins.
+const START: Timestamp = Timestamp(1_800_000_000_000_000);
 
 /// So long after a change the provider may still answer with what was before.
 pub(super) const LAG: Duration = Duration::from_secs(20);
@@ -38,8 +44,11 @@ pub(super) type Truth = Option<Status>;
 /// Tracker, provider and time.
 pub(super) struct World {
     pub(super) conn: Conn,
-    pub(super) clock: Clock,
-    pub(super) confirm: TrustPolicy,
+    clock: Clock,
+    /// The true time, which the provider goes by.
+    time: Timestamp,
+    pub(super) trust: Trust,
+    believed: Believed,
     links: Links,
     people: Vec<Person>,
     /// By the tracker's keys.
@@ -105,14 +114,24 @@ pub(super) struct Answered {
 
 impl World {
     /// A world without people.
-    pub(super) fn new(confirm: TrustPolicy) -> World {
+    pub(super) fn new(policy: TrustPolicy) -> World {
         let mut conn = db::in_memory();
+        let trust = Trust {
+            policy,
+            unconfirmed_for: Duration::from_secs(300),
+            unconfirmed_at_most: 100,
+        };
         // One transaction for all: nothing has to outlive the world, and many small ones cost more.
         db::mark(&mut conn);
         World {
             conn,
-            clock: Clock::driven(Timestamp(1_800_000_000_000_000)),
-            confirm,
+            clock: Clock::driven(START),
+            time: START,
+            trust,
+            believed: Believed {
+                trust,
+                verifier: Arc::new(Verifier::new(&[WebhookSecret::new(SECRET.into())], 1)),
+            },
             links: Links {
                 reuse_for: Duration::from_secs(3600),
                 new_per_day: u32::MAX,
@@ -127,14 +146,46 @@ impl World {
 
     /// Does something and puts everything back as it was.
     pub(super) fn tried<T>(&mut self, attempt: impl FnOnce(&mut World) -> T) -> T {
-        let (now, people) = (self.clock.now(), self.people.clone());
+        let (now, people) = (self.time, self.people.clone());
         db::mark(&mut self.conn);
         let result = attempt(self);
         self.wrong = None;
         db::go_back(&mut self.conn);
         self.clock = Clock::driven(now);
+        self.time = now;
         self.people = people;
         result
+    }
+
+    /// Time passes, and nothing else happens.
+    pub(super) fn advance(&mut self, by: Duration) {
+        self.time = self.time.plus(by);
+        self.clock.advance(by);
+    }
+
+    /// The tracker's clock jumps ahead.
+    pub(super) fn jump_ahead(&mut self, by: Duration) {
+        self.clock.set_ahead(by);
+    }
+
+    /// The tracker's clock is put right, and the tracker notices: every user is checked.
+    pub(super) fn put_right(&mut self) {
+        let ahead = self.clock.now().since(self.time);
+        if ahead.is_zero() {
+            return;
+        }
+        self.clock.set_back(ahead);
+        let people = self.people.iter();
+        let keys: Vec<String> = people.filter_map(|person| person.key.clone()).collect();
+        for key in keys {
+            let user = users::by_key(&mut self.conn, &key).unwrap();
+            reconcile::hurry(&mut self.conn, &user, self.clock.now()).unwrap();
+        }
+    }
+
+    /// The tracker's present moment.
+    pub(super) fn view(&self) -> View {
+        View::new(self.clock.now(), self.trust)
     }
 
     /// A new person, who has not asked for a link.
@@ -145,6 +196,50 @@ impl World {
 
     /// Asks for a link as the partner does; answers whether the provider made one.
     pub(super) fn link(&mut self, who: Who, ask: Ask) -> bool {
+        let user = match self.begin(who, ask, None) {
+            Begun::Ask(user) => user,
+            Begun::AskSession(user) => {
+                self.know(&user.id, who);
+                let session = LastSession {
+                    answer: Ok(self.read(who, ask.outdated)),
+                    asked_at: self.clock.now(),
+                };
+                match self.begin(who, ask, Some(session)) {
+                    Begun::Ask(user) => user,
+                    _ => return false,
+                }
+            }
+            Begun::Done(_) => return false,
+        };
+        self.know(&user.id, who);
+        if ask.cut_short {
+            return false;
+        }
+        self.people[who].sessions.push(Session {
+            created_at: self.time,
+            attempt: user.attempt,
+            shown: ask.shown_at_once,
+            truth: None,
+        });
+        self.people[who].view(self.time);
+        let link = "https://provider.example/session".to_owned();
+        let now = self.clock.now();
+        issue::keep(&mut self.conn, self.trust, &user, link, now).unwrap();
+        true
+    }
+
+    /// The same, again and again until the provider has said which session was the last one.
+    pub(super) fn link_at_last(&mut self, who: Who, ask: Ask) -> bool {
+        (0..3).any(|_| {
+            let made = self.link(who, ask);
+            if !made {
+                self.pass(Duration::from_secs(31), false);
+            }
+            made
+        })
+    }
+
+    fn begin(&mut self, who: Who, ask: Ask, session: Option<LastSession>) -> Begun {
         let request = json!({
             "userId": user_id(who), "externalUserId": external_id(who), "country": "DO", "forceNew": ask.force_new,
         });
@@ -153,34 +248,17 @@ impl World {
             &mut self.conn,
             &self.clock,
             &self.links,
-            self.confirm,
+            &self.believed,
             PARTNER,
             &request,
+            session,
         );
-        let Begun::Ask(user) = begun.unwrap() else {
-            return false;
-        };
-        self.places.insert(user.id.clone(), who);
-        self.people[who].key = Some(user.id.clone());
-        if ask.cut_short {
-            return false;
-        }
-        if issue::needs_session_noted(&user, self.confirm)
-            && let Some(details) = self.read(who, ask.outdated)
-        {
-            reconcile::note(&mut self.conn, &user, &details).unwrap();
-        }
-        let now = self.clock.now();
-        self.people[who].sessions.push(Session {
-            created_at: now,
-            attempt: user.attempt,
-            shown: ask.shown_at_once,
-            truth: None,
-        });
-        self.people[who].view(now);
-        let link = "https://provider.example/session".to_owned();
-        issue::keep(&mut self.conn, self.confirm, &user, link, now).unwrap();
-        true
+        begun.unwrap()
+    }
+
+    fn know(&mut self, key: &str, who: Who) {
+        self.places.insert(key.to_owned(), who);
+        self.people[who].key = Some(key.to_owned());
     }
 
     /// The person hands everything in by the latest link; answers whether there was one.
@@ -190,7 +268,7 @@ impl World {
             return false;
         };
         latest.shown = true;
-        person.view(self.clock.now());
+        person.view(self.time);
         true
     }
 
@@ -203,7 +281,7 @@ impl World {
         person.ever_verified |= truth == Some(Status::Verified);
         person.sessions[session].truth = truth;
         person.heard = None;
-        person.view(self.clock.now());
+        person.view(self.time);
         true
     }
 
@@ -221,14 +299,15 @@ impl World {
             signature,
             secret: "one".to_owned(),
         };
-        ingest::delivery(&mut self.conn, &self.clock, self.confirm, signed).unwrap();
+        ingest::delivery(&mut self.conn, &self.clock, self.trust, signed).unwrap();
         self.watch(who);
     }
 
     /// A look takes its ticket and is answered now; the answer is put in its place by [`World::settle`], or never.
     pub(super) fn ask(&mut self, who: Who, outdated: bool) -> Answered {
         let (user, now) = (self.user(who), self.clock.now());
-        let mut begun = reconcile::begin(&mut self.conn, &[user.id], now).unwrap();
+        let keys = [user.id.clone()];
+        let mut begun = reconcile::begin(&mut self.conn, &self.clock, &keys, now).unwrap();
         Answered {
             attempt: user.attempt,
             look: begun.remove(0),
@@ -239,8 +318,10 @@ impl World {
     /// The answer of a look arrives.
     pub(super) fn settle(&mut self, answered: &Answered) {
         let (now, who) = (self.clock.now(), self.places[&answered.look.key]);
-        let details = answered.details.as_ref();
-        let settled = reconcile::settle(&mut self.conn, &answered.look, details, now).unwrap();
+        let reading = Ok(answered.details.as_ref());
+        let settled =
+            reconcile::settle(&mut self.conn, self.trust, &answered.look, reading, now).unwrap();
+        let settled = settled.settlement;
         let moved = matches!(settled, Settlement::Moved { .. });
         let user = self.user(who);
         let heard = looks::of(&mut self.conn, &user.id).unwrap().hint_seq;
@@ -251,7 +332,7 @@ impl World {
         if moved && ticket < counted {
             self.wrong = Some("moved by a look after a later one had been answered");
         }
-        let counts = !matches!(settled, Settlement::Unusable | Settlement::Fenced);
+        let counts = !matches!(settled, Settlement::Unusable(_) | Settlement::Fenced);
         if counts && answered.attempt != user.attempt {
             self.wrong = Some("a look begun in an earlier attempt counted");
         }
@@ -274,15 +355,22 @@ impl World {
             let now = self.clock.now();
             let next = looks::next_due(&mut self.conn, PARTNER).unwrap();
             let Some(next) = next.filter(|next| *next <= end) else {
-                self.clock.advance(end.since(now));
+                self.advance(end.since(now));
+                self.keep_house();
                 return;
             };
-            self.clock
-                .advance(next.plus(self.grain).min(end).since(now));
+            self.advance(next.plus(self.grain).min(end).since(now));
+            self.keep_house();
             for who in self.due() {
                 self.look(who, outdated);
             }
         }
+    }
+
+    /// Writes down which verdicts were not confirmed in time.
+    fn keep_house(&mut self) {
+        let view = self.view();
+        reconcile::put_in_doubt(&mut self.conn, view).unwrap();
     }
 
     /// Who is to be looked at now, the most urgent first.
@@ -296,10 +384,10 @@ impl World {
         due
     }
 
-    /// The tracker's row.
-    pub(super) fn user(&mut self, who: Who) -> User {
-        let key = self.key(who);
-        users::by_key(&mut self.conn, &key).unwrap()
+    /// The user as it reads now.
+    pub(super) fn user(&mut self, who: Who) -> UserNow {
+        let (key, view) = (self.key(who), self.view());
+        users::by_key(&mut self.conn, &key).unwrap().at(view)
     }
 
     fn key(&self, who: Who) -> String {
@@ -321,7 +409,7 @@ impl World {
         let first = views
             .iter()
             .find(|(_, session, _)| Some(*session) == latest);
-        first.map_or(Duration::MAX, |(at, ..)| self.clock.now().since(*at))
+        first.map_or(Duration::MAX, |(at, ..)| self.time.since(*at))
     }
 
     /// An admin sets the status.
@@ -334,7 +422,7 @@ impl World {
         self.people[who].ever_verified |= status == Status::Verified;
         self.people[who].heard = None;
         let whom = (PARTNER, &*user_id(who));
-        overrule::user(&mut self.conn, &self.clock, self.confirm, whom, order).unwrap();
+        overrule::user(&mut self.conn, &self.clock, self.trust, whom, order).unwrap();
     }
 
     /// Sees whether what must hold at every moment still does.
@@ -346,7 +434,10 @@ impl World {
         let rejected = Some(Status::Rejected);
         if !self.people[who].ever_verified {
             self.wrong = Some("shown verified, whom nobody ever verified");
-        } else if self.people[who].heard == rejected && self.truth(who, user.attempt) == rejected {
+        } else if !user.overridden
+            && self.people[who].heard == rejected
+            && self.truth(who, user.attempt) == rejected
+        {
             self.wrong = Some("shown verified after the rejection that holds was heard");
         }
     }
@@ -362,14 +453,18 @@ impl World {
             hinted_at: from_now(memory.hinted_at),
             due_at: from_now(memory.due_at),
             looked_at: from_now(memory.looked_at),
-            unconfirmed_since: from_now(memory.unconfirmed_since),
+            no_verdict_since: from_now(memory.no_verdict_since),
             confirmed_at: memory.confirmed_at.map(|_| Timestamp(0)),
             ..memory
         };
         let person = &self.people[who];
         let changed_at = person.views.last().map(|(at, ..)| *at);
-        let (heard, age) = (person.heard, changed_at.map(|at| now.since(at).min(LAG)));
-        format!("{:?} {memory:?} {heard:?} {age:?}", user.state())
+        let age = changed_at.map(|at| self.time.since(at).min(LAG));
+        let (heard, applied_at) = (person.heard, from_now(user.unconfirmed_at));
+        format!(
+            "{:?} {applied_at:?} {memory:?} {heard:?} {age:?}",
+            user.state()
+        )
     }
 
     /// What the provider answers; `outdated` if it does so from a copy that lags behind.
@@ -377,8 +472,8 @@ impl World {
         self.gets += 1;
         let person = &self.people[who];
         let upto = match outdated {
-            true => self.clock.now().minus(LAG),
-            false => self.clock.now(),
+            true => self.time.minus(LAG),
+            false => self.time,
         };
         let seen = person.views.iter().rev().find(|(at, ..)| *at <= upto);
         seen.map(|(_, session, truth)| Details {

@@ -1,17 +1,18 @@
-//! The world that the rule lives in: a provider with its copies, events on their way, a tracker and its looks.
+//! The world that the rule lives in: a provider with its copies, events on their way, a tracker
+//! and its checks.
 //!
-//! Each function here is one thing that can happen, or what a verb of the service does around the rule when it does; the
-//! rule itself is asked, never told again. What cannot make a difference any more is forgotten by [`World::forget`], which
-//! must never forget more than that, because the search would then miss what comes of it.
+//! Each function here is one thing that can happen, or what an action of the service does around
+//! the rule when it does. The rule itself is called, never written again.
 
 use std::time::Duration;
 
-use super::Rule;
-use crate::kyc::looks::{
-    Ages, Answer, LATE, Looks, Session, Settled, Ticket, Whose, settle, whose,
-};
+use super::ghosts::Ghosts;
+use super::time::{Timer, Young};
+use super::{May, Piece, Search};
+use crate::kyc::looks::{LATE, Looks, Ticket};
+use crate::kyc::sessions::{Asked, Known, Note, Session, Whose};
 use crate::kyc::status::Status;
-use crate::kyc::verification::{Event, State, TrustPolicy, fold};
+use crate::kyc::verification::{Event, Link, Outcome, State, apply, link, overrule};
 
 use Status::{InReview, Rejected, Submitted, Verified};
 
@@ -19,16 +20,13 @@ use Status::{InReview, Rejected, Submitted, Verified};
 pub(super) const VERDICTS: [Option<Status>; 4] =
     [None, Some(InReview), Some(Verified), Some(Rejected)];
 
-/// An answer that says nothing about the current attempt.
-const NOTHING: Answer = Answer {
-    verdict: None,
-    of_this_attempt: false,
-};
-
 const EVENTS: [Status; 4] = [Submitted, InReview, Verified, Rejected];
 
-pub(super) const FIRST: u8 = 1;
-pub(super) const SECOND: u8 = 2;
+/// The session of an answer that names none.
+pub(super) const NO_SESSION: u8 = 0;
+
+/// The names of the sessions, in the order in which they were created.
+const NAMES: [&str; 7] = ["", "a", "b", "c", "d", "e", "f"];
 
 /// What a copy of the provider's data says: the latest session and its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +35,15 @@ pub(super) struct Reading {
     pub(super) verdict: Option<Status>,
 }
 
-/// How long ago the last hint was, as far as the rule can tell the difference.
+/// How long the provider has had no verdict of a verified user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum NoVerdict {
+    No,
+    Lately,
+    ForADay,
+}
+
+/// How long before a check began the last hint was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum SinceHint {
     Nothing,
@@ -46,7 +52,7 @@ pub(super) enum SinceHint {
 }
 
 impl SinceHint {
-    const fn span(self) -> Duration {
+    pub(super) const fn span(self) -> Duration {
         match self {
             SinceHint::Nothing => Duration::ZERO,
             SinceHint::Late => LATE,
@@ -55,377 +61,367 @@ impl SinceHint {
     }
 }
 
-/// How long the provider has had no verdict of a verified user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Unconfirmed {
-    No,
-    Lately,
-    ForADay,
-}
-
-/// A look on its way.
+/// A check in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Look {
-    ticket: Ticket,
-    /// Whether it began late after the last hint.
-    late: bool,
+pub(super) struct Check {
+    pub(super) ticket: Ticket,
+    pub(super) since_hint: SinceHint,
+    /// Whether it began 30 s or more after the unconfirmed verdict was applied.
+    pub(super) after_verdict: bool,
     pub(super) reading: Option<Reading>,
+    /// Whether what it read was true at that moment.
+    pub(super) true_reading: bool,
 }
 
-/// How far the one new link has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum NewLink {
-    NotAskedFor,
-    AttemptOpened,
-    Made,
-}
-
-/// How the tracker has learnt what is true now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Told {
-    No,
-    ByAnswer,
-    ByEvent,
-}
-
+/// Everything that can make a difference to what comes next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    /// What the provider says; its session decides which attempt it is about.
+    /// What the provider says.
     pub(super) truth: Reading,
-    /// What a copy that is less than 30 s behind may say instead: what was true before the last change.
+    /// What a copy says that is less than 30 s behind: what was true before the last change.
     pub(super) outdated: Option<Reading>,
-    /// Whether a `verified` event was ever sent. The others are taken to have been: that only adds histories.
+    /// Whether a `verified` event and a `rejected` event were ever sent. The others are taken to
+    /// have been; that only adds histories.
     pub(super) verified_sent: bool,
+    pub(super) rejected_sent: bool,
+    /// The first session that is of the current attempt.
+    pub(super) first: u8,
 
+    pub(super) registered: bool,
     pub(super) state: State,
     pub(super) looks: Looks,
-    earlier_session: Option<u8>,
-    current_session: Option<u8>,
-    since_hint: SinceHint,
-    unconfirmed: Unconfirmed,
-    pub(super) new_link: NewLink,
+    /// The sessions noted for earlier attempts.
+    pub(super) earlier: [Option<u8>; 2],
+    /// The session of the current attempt, once a check has read it.
+    pub(super) current: Option<u8>,
+    /// How many links were asked for in the current attempt; two stands for several.
+    pub(super) links: u8,
+    /// Whether an answer without a session came, before an attempt that is to end.
+    pub(super) none_once: bool,
+    pub(super) young: Young,
+    /// Whether the last hint is 35 min old.
+    pub(super) ladder_over: bool,
+    pub(super) no_verdict: NoVerdict,
     /// In the order of their tickets.
-    pub(super) on_their_way: [Option<Look>; 2],
+    pub(super) checks: [Option<Check>; 2],
 
-    /// Only the properties ask for these three.
-    pub(super) told: Told,
-    pub(super) excused: bool,
-    pub(super) answered_verified: bool,
-}
-
-const fn session(id: u8) -> Session<'static> {
-    Session {
-        id: if id == FIRST { "first" } else { "second" },
-        created_at: Some(id as i64),
-    }
+    pub(super) ghosts: Ghosts,
 }
 
 impl World {
-    pub(super) fn new(rule: Rule) -> World {
+    pub(super) fn new(search: &Search) -> World {
+        let begins = if search.may(May::Link) { NO_SESSION } else { 1 };
+        let leaked = search.may(May::Leak);
         World {
             truth: Reading {
-                session: FIRST,
+                session: begins,
                 verdict: None,
             },
             outdated: None,
-            verified_sent: rule.confirm == TrustPolicy::BeforeFinal,
-            state: State::opened(1),
+            verified_sent: leaked,
+            rejected_sent: leaked,
+            first: 1,
+            registered: !search.may(May::EventBeforeRegistration),
+            state: State::registered(false),
             looks: Looks::new(),
-            earlier_session: None,
-            current_session: None,
-            since_hint: SinceHint::LadderEnd,
-            unconfirmed: Unconfirmed::No,
-            new_link: NewLink::NotAskedFor,
-            on_their_way: [None; 2],
-            told: Told::No,
-            excused: false,
-            answered_verified: false,
+            earlier: [None; 2],
+            current: None,
+            links: begins,
+            none_once: false,
+            young: Young::default(),
+            ladder_over: false,
+            no_verdict: NoVerdict::No,
+            checks: [None; 2],
+            ghosts: Ghosts {
+                delivered: true,
+                ..Ghosts::default()
+            },
         }
     }
 
-    pub(super) fn is_of_this_attempt(&self, reading: Reading) -> bool {
-        i64::from(reading.session) == self.state.attempt
-    }
-
-    /// The provider's verdict of the current attempt.
+    /// What is true of the current attempt.
     pub(super) fn verdict(&self) -> Option<Status> {
         self.truth
             .verdict
             .filter(|_| self.is_of_this_attempt(self.truth))
     }
 
-    pub(super) fn becomes_true(&mut self, truth: Reading) {
-        self.outdated = Some(self.truth);
-        self.truth = truth;
-        self.verified_sent |= truth.verdict == Some(Verified);
-        self.told = Told::No;
+    pub(super) const fn is_of_this_attempt(&self, reading: Reading) -> bool {
+        reading.session >= self.first
     }
 
-    /// Every event that may arrive now. Whether one was received in an earlier attempt is left open where there is one,
-    /// as far as it matters, which again only adds histories.
-    pub(super) fn events(&self, confirm: TrustPolicy) -> Vec<Event> {
-        let mut events = Vec::new();
-        for target in EVENTS {
-            if target == Verified && !self.verified_sent {
-                continue;
+    /// Whether a copy that lags behind says so of this attempt.
+    pub(super) fn may_be_read(&self, verdict: Status) -> bool {
+        let says =
+            |reading: Reading| self.is_of_this_attempt(reading) && reading.verdict == Some(verdict);
+        self.outdated.is_some_and(says)
+    }
+
+    /// The provider's data changes; where `quickly`, the copy that may lag behind stays the one of
+    /// before an earlier change, as long as that is young.
+    pub(super) fn becomes_true(&mut self, truth: Reading, quickly: bool) {
+        if !quickly {
+            self.outdated = Some(self.truth);
+            self.young.start(Timer::Change);
+        }
+        self.truth = truth;
+        self.verified_sent |= truth.verdict == Some(Verified);
+        self.rejected_sent |= truth.verdict == Some(Rejected);
+        let verdict = self.verdict();
+        self.ghosts.truth_changed(verdict);
+    }
+
+    /// Every event that may arrive now. Whether one came before is left open where both matter,
+    /// which again only adds histories.
+    pub(super) fn events(&self, search: &Search) -> Vec<Event> {
+        let may_come = |target: &Status| match target {
+            Submitted if search.may(May::OnlyInOrder) => self.state.status == Status::Pending,
+            _ if search.may(May::OnlyInOrder) => {
+                self.verdict() == Some(*target) && !self.ghosts.delivered
             }
+            InReview => search.may(May::Review),
+            Verified => self.verified_sent,
+            Rejected => self.rejected_sent,
+            _ => true,
+        };
+        let mut events = Vec::new();
+        for target in EVENTS.into_iter().filter(may_come) {
             let new = Event {
                 target,
                 seen_before: false,
-                distinguishable: false,
+                session_noted: self.earlier.iter().any(Option::is_some),
+                unmatched: !self.registered && search.has(Piece::Unmatched),
             };
             let again = Event {
-                target,
                 seen_before: true,
-                distinguishable: self.earlier_session.is_some(),
+                ..new
             };
             events.push(new);
-            let matters = || fold(self.state, new, confirm) != fold(self.state, again, confirm);
-            if self.state.attempt > 1 && matters() {
+            let first_time = target.is_final() || self.state.attempt == 1;
+            if self.state.overridden || !first_time {
                 events.push(again);
             }
         }
         events
     }
 
-    /// As `ingest::delivery` and `reconcile::hint` take it.
-    pub(super) fn arrive(&mut self, event: Event, confirm: TrustPolicy) {
-        let before = self.state;
-        (self.state, _) = fold(before, event, confirm);
-        let moved = self.state.status != before.status;
-        self.looks = self.looks.hinted(Some(event.target), moved);
-        self.since_hint = SinceHint::Nothing;
-        for look in self.on_their_way.iter_mut().flatten() {
-            look.late = false;
-        }
-        if event.target == Verified {
-            let good = |reading: Reading| reading.verdict == Some(Verified);
-            let believed = confirm == TrustPolicy::OnConflict && !before.status.is_final();
-            self.excused |= believed || self.outdated.is_some_and(good);
-        }
-        if self.verdict() == Some(event.target) {
-            self.told = Told::ByEvent;
-            self.excused = false;
-        }
+    pub(super) fn apply(&self, event: Event, room: bool, search: &Search) -> (State, Outcome) {
+        let heard = self.state.heard;
+        let before = State {
+            heard: heard && search.has(Piece::NothingHeard),
+            ..self.state
+        };
+        let (after, outcome) = apply(before, event, search.policy, room);
+        let after = State {
+            heard: heard || after.heard,
+            ..after
+        };
+        (after, outcome)
     }
 
-    /// 30 s, then the rest of the ladder, then a day.
-    pub(super) fn pass_time(&mut self) {
-        self.outdated = None;
-        match self.since_hint {
-            SinceHint::Nothing => self.since_hint = SinceHint::Late,
-            SinceHint::Late => self.since_hint = SinceHint::LadderEnd,
-            SinceHint::LadderEnd if self.unconfirmed == Unconfirmed::Lately => {
-                self.unconfirmed = Unconfirmed::ForADay;
+    /// An event arrives, for a registered user or before the registration.
+    pub(super) fn arrive(&mut self, event: Event, room: bool, search: &Search) {
+        let before = self.clone();
+        let (after, outcome) = self.apply(event, room, search);
+        self.state = after;
+        self.looks = self.looks.hinted(Some(event.target), before.state, after);
+        self.ladder_over = false;
+        if self.registered {
+            self.young.start(Timer::Hint);
+        }
+        if before.state.status != after.status && after.is_believed() {
+            self.young.start(Timer::Applied);
+            for check in self.checks.iter_mut().flatten() {
+                check.after_verdict = false;
             }
-            SinceHint::LadderEnd => {}
+        }
+        let ghosts = self.ghosts;
+        self.ghosts = ghosts.event_arrived(&before, after, event, outcome);
+    }
+
+    /// The user is registered; what came before has been applied one by one.
+    pub(super) fn register(&mut self, search: &Search) {
+        self.registered = true;
+        if !search.has(Piece::Unmatched) {
+            self.state.heard = self.ghosts.heard_before;
+        }
+        self.young.start(Timer::Hint);
+        if self.state.is_believed() {
+            self.young.start(Timer::Applied);
         }
     }
 
-    pub(super) fn begin(&mut self) -> Look {
-        let (looks, ticket) = self.looks.begun();
-        self.looks = looks;
-        Look {
-            ticket,
-            late: self.since_hint != SinceHint::Nothing,
-            reading: None,
+    /// An admin erases the user: of all that was known only `heard` stays.
+    pub(super) fn erase(&mut self, search: &Search) {
+        let heard = self.state.heard && search.has(Piece::HeardAfterErasure);
+        let mut young = Young::default();
+        if self.outdated.is_some() {
+            young.start(Timer::Change);
+        }
+        *self = World {
+            first: 1,
+            registered: false,
+            state: State::registered(heard),
+            looks: Looks::new(),
+            earlier: [None; 2],
+            current: None,
+            links: 0,
+            none_once: false,
+            young,
+            ladder_over: false,
+            no_verdict: NoVerdict::No,
+            checks: [None; 2],
+            ghosts: self.ghosts.erased(heard),
+            ..*self
+        };
+        for reading in [Some(self.truth), self.outdated].into_iter().flatten() {
+            self.ghosts.truth_was(reading.verdict);
         }
     }
 
-    /// As `reconcile::read` does it.
-    fn read(&mut self, reading: Reading) -> Option<Answer> {
-        if self.new_link == NewLink::AttemptOpened {
-            return Some(NOTHING);
+    /// The thing that is young for the longest time becomes 30 s old.
+    pub(super) fn grow_old(&mut self) {
+        if self.young.expire() == Some(Timer::Change) {
+            self.outdated = None;
         }
-        match whose(
-            Some(session(reading.session)),
-            self.earlier_session.map(session),
-            self.current_session.map(session),
-        ) {
-            Whose::EarlierAttempt => return Some(NOTHING),
-            Whose::Outdated => return None,
-            Whose::ThisAttempt => {}
+    }
+
+    /// `unconfirmed_for` has passed. A doubt that is computed is the same as one that is stored.
+    pub(super) fn time_out(&mut self, search: &Search) {
+        self.ghosts.over = true;
+        if search.has(Piece::UnconfirmedFor) {
+            self.state = self.state.timed_out();
         }
-        self.current_session = Some(reading.session);
-        Some(Answer {
-            verdict: reading.verdict,
-            of_this_attempt: true,
+    }
+
+    /// The clock is set back, and what is stored lies ahead of it.
+    pub(super) fn set_clock_back(&mut self, search: &Search) {
+        self.looks = self.looks.hinted_again();
+        self.young.start(Timer::Hint);
+        self.ladder_over = false;
+        for check in self.checks.iter_mut().flatten() {
+            check.since_hint = SinceHint::Nothing;
+            check.after_verdict = true;
+        }
+        self.young.stop(Timer::Applied);
+        if self.state.unconfirmed.is_some() {
+            self.time_out(search);
+        }
+        if self.none_once {
+            self.young.start(Timer::NoneOnce);
+        }
+        if self.links > 1 {
+            self.young.start(Timer::Link);
+        }
+    }
+
+    fn session(search: &Search, id: u8) -> Option<Session<'static>> {
+        let created_at = if search.may(May::EqualTimes) {
+            1
+        } else {
+            i64::from(id)
+        };
+        (id != NO_SESSION).then_some(Session {
+            id: NAMES[usize::from(id)],
+            created_at: Some(created_at),
         })
     }
 
-    /// Asks the rule what the answer does, with the parts taken out that the search is to do without.
-    fn put(&self, look: Look, answer: Answer, rule: Rule) -> Option<Settled> {
-        let (mut looks, mut ticket) = (self.looks, look.ticket);
-        if !rule.fence {
-            looks.applied_ticket = 0;
+    pub(super) fn known(&self, search: &Search) -> Known<'static> {
+        let earlier = self.earlier.iter().flatten();
+        Known {
+            earlier: earlier
+                .filter_map(|id| World::session(search, *id))
+                .collect(),
+            current: self.current.and_then(|id| World::session(search, id)),
+            not_before: None,
         }
-        if !rule.freshness {
-            ticket.seen = looks.hint_seq;
-        }
-        let since_hint = match (look.late, rule.late_lifting) {
-            (true, _) => self.since_hint.span(),
-            (false, true) => Duration::ZERO,
-            (false, false) => LATE,
-        };
-        let unconfirmed = match self.unconfirmed {
-            Unconfirmed::ForADay => Duration::from_secs(24 * 3600),
-            Unconfirmed::Lately | Unconfirmed::No => Duration::ZERO,
-        };
-        let ages = Ages {
-            since_hint,
-            unconfirmed,
-            quiet: Duration::ZERO,
-            decided: Duration::ZERO,
-        };
-        settle(self.state, looks, ticket, answer, ages)
     }
 
-    /// As `reconcile::settle` does it.
-    pub(super) fn settle(&mut self, look: Look, reading: Reading, rule: Rule) {
-        let Some(answer) = self.read(reading) else {
-            return;
-        };
-        let Some(settled) = self.put(look, answer, rule) else {
-            return;
-        };
-        (self.state, self.looks) = (settled.state, settled.looks);
-        self.unconfirmed = match answer.verdict {
-            None if self.state.status == Verified => self.unconfirmed.max(Unconfirmed::Lately),
-            _ => Unconfirmed::No,
-        };
-        self.answered_verified |=
-            reading.verdict == Some(Verified) && self.is_of_this_attempt(reading);
-        let contradicts = |later: &Look| {
-            later.ticket.number > look.ticket.number
-                && later.reading.is_some_and(|other| other != reading)
-        };
-        let undisputed = !self.on_their_way.iter().flatten().any(contradicts);
-        if reading == self.truth
-            && self.outdated.is_none()
-            && self.verdict().is_some()
-            && undisputed
-        {
-            self.told = match self.told {
-                Told::ByEvent => Told::ByEvent,
-                Told::No | Told::ByAnswer => Told::ByAnswer,
+    /// Which attempt the rule takes an answer to be about; `None` where it names no session.
+    pub(super) fn whose(known: &Known<'_>, reading: Reading, search: &Search) -> Option<Whose> {
+        let found = World::session(search, reading.session)?;
+        if search.has(Piece::IdsBeforeTimes) {
+            return Some(known.whose(found));
+        }
+        let not_after = |noted: &Session<'_>| found.created_at <= noted.created_at;
+        if known.earlier.iter().any(not_after) {
+            Some(Whose::EarlierAttempt)
+        } else {
+            Some(Whose::ThisAttempt)
+        }
+    }
+
+    /// A link is asked for: it belongs to the current attempt, or the provider is asked for the
+    /// last session of the attempt that ends.
+    pub(super) fn ask_for_link(&mut self, force_new: bool, reading: Reading, search: &Search) {
+        if let Link::Next(opened) = link(self.state, force_new) {
+            let found = World::session(search, reading.session);
+            let age = |timer| {
+                if self.young.has(timer) {
+                    Duration::ZERO
+                } else {
+                    LATE
+                }
             };
-            self.excused = false;
+            let asked = Asked {
+                several_links: self.links > 1,
+                since_last_link: age(Timer::Link),
+                since_none: self.none_once.then(|| age(Timer::NoneOnce)),
+            };
+            let ended_with = match self.known(search).note(found, asked) {
+                Note::Session => Some(reading.session),
+                Note::NoneTwice => self.current,
+                Note::NoneOnce if !search.has(Piece::NotingTwice) => self.current,
+                Note::NoneOnce => {
+                    self.none_once = true;
+                    self.young.start(Timer::NoneOnce);
+                    return;
+                }
+                Note::TooEarly | Note::Outdated => return,
+            };
+            self.open_attempt(opened, ended_with);
         }
     }
 
-    /// As `issue::begin` and `reconcile::next_attempt` do it.
-    pub(super) fn open_attempt(&mut self, opened: State) {
+    fn open_attempt(&mut self, opened: State, ended_with: Option<u8>) {
+        if let Some(free) = self.earlier.iter_mut().find(|place| place.is_none()) {
+            *free = ended_with;
+        }
         self.state = opened;
         self.looks = self.looks.next_attempt();
-        self.earlier_session = self.current_session.take();
-        self.since_hint = SinceHint::LadderEnd;
-        for look in self.on_their_way.iter_mut().flatten() {
-            look.late = true;
-        }
-        self.unconfirmed = Unconfirmed::No;
-        self.new_link = NewLink::AttemptOpened;
-        self.told = Told::No;
-        self.answered_verified = false;
+        self.first = self.truth.session + 1;
+        self.current = None;
+        self.links = 0;
+        self.none_once = false;
+        self.young.stop(Timer::Link);
+        self.young.stop(Timer::NoneOnce);
+        self.young.stop(Timer::Applied);
+        self.no_verdict = NoVerdict::No;
+        self.ghosts = self.ghosts.attempt_opened();
     }
 
-    /// As `reconcile::note_session` does it, before the link is asked for.
-    pub(super) fn note_session(&mut self) {
-        let known = self.current_session.or(self.earlier_session);
-        let found = self.truth.session;
-        if whose(Some(session(found)), None, known.map(session)) != Whose::Outdated {
-            self.earlier_session = Some(found);
+    /// The provider is asked for a link of the current attempt; `made` is false where it made none,
+    /// which the service cannot tell.
+    pub(super) fn call_for_link(&mut self, made: bool, quickly: bool) {
+        self.links = (self.links + 1).min(2);
+        self.looks = self.looks.watched();
+        if made {
+            let truth = Reading {
+                session: self.truth.session + 1,
+                verdict: None,
+            };
+            self.becomes_true(truth, quickly);
         }
-        self.new_link = NewLink::Made;
+        self.none_once = false;
+        // The time counts from the end of the call: by then the provider has made the session.
+        self.young.start(Timer::Link);
     }
 
-    /// Forgets what makes no difference to anything that can still come: numbers but for their order, looks that are
-    /// fenced off, verdicts of an earlier session, what only admins are shown, and what no property will ask for.
-    pub(super) fn forget(&mut self, rule: Rule) {
-        if self.new_link == NewLink::Made {
-            // The session of the attempt before is known for good, so that another one can only be of this one.
-            self.current_session = None;
-            self.truth.verdict = self.verdict();
-            let readings = self.on_their_way.iter_mut().flatten();
-            let readings = readings.filter_map(|look| look.reading.as_mut());
-            for reading in readings.chain(&mut self.outdated) {
-                reading.verdict = reading.verdict.filter(|_| reading.session == SECOND);
-            }
-        }
-        self.outdated = self.outdated.filter(|reading| *reading != self.truth);
-        let good = self.truth.verdict == Some(Verified);
-        if good && self.told == Told::ByAnswer {
-            self.told = Told::No;
-        }
-        self.excused &= !good && self.told != Told::No;
-        self.answered_verified &= rule.confirm == TrustPolicy::BeforeFinal;
-
-        let applied = self.looks.applied_ticket;
-        let mut last = 1;
-        let mut on_their_way = self.on_their_way;
-        for place in &mut on_their_way {
-            // Whether a look is fenced off is for the rule to say.
-            *place = place.filter(|look| self.put(*look, NOTHING, rule).is_some());
-            if let Some(look) = place {
-                last += i64::from(look.ticket.number > applied);
-                look.ticket = Ticket {
-                    number: if look.ticket.number > applied {
-                        last
-                    } else {
-                        1
-                    },
-                    seen: i64::from(look.ticket.seen == self.looks.hint_seq),
-                };
-            }
-        }
-        self.on_their_way = on_their_way;
-        if self.on_their_way[0].is_none() {
-            self.on_their_way.swap(0, 1);
-        }
-        let ladder = Looks::new().hinted(None, false).step;
-        self.looks = Looks {
-            hint_seq: 1,
-            applied_ticket: 1,
-            pull_ticket: last,
-            step: if self.looks.is_sweep() {
-                Looks::new().step
-            } else {
-                ladder
-            },
-            verdict: None,
-            confirmed: self.looks.confirmed && self.state.status == Verified,
-            conflict: false,
-            ..self.looks
-        };
-    }
-
-    fn look_now(&mut self, rule: Rule) {
-        let look = self.begin();
-        self.settle(look, self.truth, rule);
-    }
-
-    /// Whether all ends well if nothing more comes but looks that are due.
-    pub(super) fn comes_to_rest(&self, rule: Rule) -> bool {
-        let mut world = self.clone();
-        while !world.looks.is_sweep() {
-            world.pass_time();
-            world.look_now(rule);
-        }
-        if self.told == Told::ByEvent && !world.is_settled() {
-            return false;
-        }
-        if rule.sweep {
-            for _ in 0..3 {
-                world.pass_time();
-                world.look_now(rule);
-            }
-        }
-        world.is_settled()
-    }
-
-    fn is_settled(&self) -> bool {
-        match self.verdict() {
-            Some(verdict) => self.state.status == verdict && self.state.held.is_none(),
-            None => self.state.shown() != Verified,
-        }
+    /// An admin sets the status.
+    pub(super) fn overrule(&mut self, status: Status) {
+        self.state = overrule(self.state, status);
+        self.looks = self.looks.overruled();
+        self.ghosts = self.ghosts.overruled();
     }
 }
