@@ -187,7 +187,7 @@ fn applied(
     now: Timestamp,
 ) -> QueryResult<Applied> {
     let view = View::new(now, trust);
-    let before = user.clone().at(view).state();
+    let before = user.state_at(view);
     let mut over_the_cap = false;
     let (after, outcome) = match arrived.target {
         Some(target) => {

@@ -85,7 +85,7 @@ async fn one(app: &App, arguments: &Arguments, user_id: &str) -> anyhow::Result<
     let place = app
         .partner_place(&user.partner)
         .context("the user's partner is not in the configuration")?;
-    let before = user.clone().at(app.view()).state().shown();
+    let before = user.state_at(app.view()).shown();
     match asked::check(app, place, user, Duration::ZERO).await {
         Ok(None) => {}
         Ok(Some(unusable)) => bail!("the provider's answer is unusable: {unusable}"),

@@ -129,11 +129,23 @@ fn insert(conn: &mut Conn, new: &Delivery) -> QueryResult<()> {
             deliveries::last_received_at.eq(new.last_received_at),
             deliveries::previous.eq(&new.previous),
             deliveries::secret.eq(&new.secret),
+        ))
+        .execute(conn)?;
+    if new.body_length.is_some() {
+        note_body(conn, new)?;
+    }
+    Ok(())
+}
+
+/// Writes down what is noted of a body that cannot be read; apart from the rest, because hardly any delivery has such a body.
+fn note_body(conn: &mut Conn, new: &Delivery) -> QueryResult<()> {
+    let rows = diesel::update(deliveries::table.find(&new.id))
+        .set((
             deliveries::body_length.eq(new.body_length),
             deliveries::body_sha256.eq(&new.body_sha256),
         ))
         .execute(conn)?;
-    Ok(())
+    exactly_one(rows)
 }
 
 fn count(conn: &mut Conn, id: &str, now: Timestamp) -> QueryResult<()> {

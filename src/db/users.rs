@@ -135,13 +135,26 @@ impl User {
         }
     }
 
+    /// The part that the rule knows, as it reads at that moment.
+    pub fn state_at(&self, view: View) -> State {
+        let state = self.state();
+        let unconfirmed = match self.has_timed_out(view) {
+            true => Some(Unconfirmed::TimedOut),
+            false => state.unconfirmed,
+        };
+        State {
+            unconfirmed,
+            ..state
+        }
+    }
+
     /// The user as it reads at that moment. Where that is in doubt and the row is not yet, the version is one higher, as it will
     /// be once the doubt is written down.
     pub fn at(mut self, view: View) -> UserNow {
         if let Some(deadline) = self.times_out_at(view).filter(|_| self.has_timed_out(view)) {
-            let before = self.state();
-            self.unconfirmed = Some(Unconfirmed::TimedOut);
-            if self.state().shown() != before.shown() {
+            let (before, after) = (self.state(), self.state_at(view));
+            self.unconfirmed = after.unconfirmed;
+            if after.shown() != before.shown() {
                 self.version += 1;
                 self.source = Source::Provider;
                 self.updated_at = deadline.min(view.now).max(self.updated_at);
