@@ -13,7 +13,7 @@ use crate::db::looks::{self, Memory};
 use crate::db::transitions::{self, Cause};
 use crate::db::users::{self, User, View};
 use crate::db::{Conn, QueryResult};
-use crate::kyc::looks::{Ages, LATE, Lane, STALLED, Ticket, settle as put};
+use crate::kyc::looks::{Ages, LATE, Lane, REPEAT_SPACING, STALLED, Ticket, settle as put};
 use crate::kyc::sessions::Whose;
 use crate::kyc::status::Status;
 use crate::kyc::verification::{State, Trust};
@@ -163,7 +163,11 @@ pub fn settle(
     after.no_verdict_since = after.no_verdict_since.filter(|_| unfounded);
     if before.hint_seq == look.ticket.seen {
         let ages = Moment::new(now, now).ages(&moved, &after);
-        let pause = settled.looks.pause(settled.state, ages);
+        let mut pause = settled.looks.pause(settled.state, ages);
+        // The clock was set ahead since the hint: by it the next rung is due already, by the time that passed it is not.
+        if pause.is_zero() && settled.looks.step == before.step {
+            pause = REPEAT_SPACING;
+        }
         after.due_at = Some(now.plus(jittered(pause, &look.key, look.ticket.number)));
         let lane = settled.looks.lane(settled.state, ages);
         if settled.looks.is_sweep() || lane == Lane::Unconfirmed {
