@@ -82,26 +82,20 @@ impl Known<'_> {
     /// An answer that names no session may come from data that lags behind. So it takes two such answers, 30 s apart; and where
     /// several links were asked for, the session may be that of an earlier one until 30 s after the last.
     pub fn note(&self, found: Option<Session<'_>>, asked: Asked) -> Note {
-        let is_current =
-            |found: &Session<'_>| self.current.is_some_and(|current| current.is(found));
-        let is_earlier = |found: &Session<'_>| {
-            let earlier = |known: &Session<'_>| known.is(found) || found.is_before(known);
-            self.earlier.iter().any(earlier)
-        };
-        let Some(found) = found.filter(|found| is_current(found) || !is_earlier(found)) else {
-            return match asked.since_none {
+        match found.map(|found| self.whose(found)) {
+            None | Some(Whose::EarlierAttempt) => match asked.since_none {
                 None => Note::NoneOnce,
                 Some(since) if since < LATE => Note::TooEarly,
                 Some(_) => Note::NoneTwice,
-            };
-        };
-        let outdated = |current: &Session<'_>| !current.is(&found) && found.is_before(current);
-        if self.current.as_ref().is_some_and(outdated) {
-            Note::Outdated
-        } else if asked.several_links && asked.since_last_link < LATE {
-            Note::TooEarly
-        } else {
-            Note::Session
+            },
+            Some(Whose::Outdated) => Note::Outdated,
+            Some(Whose::ThisAttempt | Whose::Unclear) => {
+                if asked.several_links && asked.since_last_link < LATE {
+                    Note::TooEarly
+                } else {
+                    Note::Session
+                }
+            }
         }
     }
 }
