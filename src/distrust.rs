@@ -39,8 +39,8 @@ pub struct Done {
     pub dropped: usize,
 }
 
-/// Goes through the deliveries after the one with id `after`; run it in a write. Answers the id of the last one, or `None` at
-/// the end, when the unmatched ones are dropped.
+/// Goes through some of the deliveries after the one with id `after`, and after the last of them drops some of the unmatched
+/// ones; run it in a write. Answers where to go on, or `None` at the end.
 pub fn some(
     conn: &mut Conn,
     clock: &Clock,
@@ -62,8 +62,9 @@ pub fn some(
     if let Some(last) = page.last() {
         return Ok(Some(last.id.clone()));
     }
-    done.dropped = deliveries::drop_unmatched_with(conn, partner, secret)?;
-    Ok(None)
+    let dropped = deliveries::drop_unmatched_with(conn, (partner, secret), AT_ONCE)?;
+    done.dropped += dropped;
+    Ok((dropped > 0).then_some(begin))
 }
 
 /// Puts the verdict of that delivery in doubt, if it is the user's and no check has confirmed it.

@@ -271,22 +271,25 @@ pub fn applied_with(
         .load(conn)
 }
 
-/// Deletes the partner's unmatched deliveries that the secret with that label verified; answers how many they were.
-pub fn drop_unmatched_with(conn: &mut Conn, partner: &str, secret: &str) -> QueryResult<usize> {
-    let ids: Vec<String> = deliveries::table
+/// Deletes at most `limit` of the partner's unmatched deliveries that the secret with that label verified; answers how many.
+pub fn drop_unmatched_with(
+    conn: &mut Conn,
+    (partner, secret): (&str, &str),
+    limit: i64,
+) -> QueryResult<usize> {
+    let found: Vec<(String, String)> = deliveries::table
         .inner_join(strays::table.on(strays::delivery_id.eq(deliveries::id)))
         .filter(strays::partner.eq(partner))
         .filter(deliveries::secret.eq(secret))
         .filter(deliveries::outcome.eq(Outcome::Unmatched))
-        .select(deliveries::id)
+        .select((strays::external_user_id, deliveries::id))
+        .limit(limit)
         .load(conn)?;
-    for id in &ids {
-        diesel::delete(strays::table.filter(strays::partner.eq(partner)))
-            .filter(strays::delivery_id.eq(id))
-            .execute(conn)?;
+    for (external_user_id, id) in &found {
+        diesel::delete(strays::table.find((partner, external_user_id, id))).execute(conn)?;
         diesel::delete(deliveries::table.find(id)).execute(conn)?;
     }
-    Ok(ids.len())
+    Ok(found.len())
 }
 
 /// Writes down what became of a user's delivery when it was folded once more. All else of the row stays as it came.
