@@ -22,6 +22,10 @@ use crate::kyc::verification::{State, Trust, Unconfirmed};
 
 pub use list::{Attention, Filter, list};
 
+/// Of a row: a `verified` that reads `in_review`, because no check confirmed it in time or one denied it.
+const IS_UNCONFIRMED: &str =
+    "(status = 'verified' AND COALESCE(unconfirmed, 'believed') <> 'believed')";
+
 /// One person of one partner.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = users, check_for_backend(Sqlite))]
@@ -449,13 +453,15 @@ impl Count {
 /// Of the indexes that begin with the partner, the one named has users in the order in which they lie in the table; by another
 /// it would take four times as long, and to sort them would take much memory.
 pub fn counts(conn: &mut Conn) -> QueryResult<Vec<Count>> {
-    let counts = "SELECT partner, SUM(status = 'pending') AS pending, SUM(status = 'submitted') AS submitted,
+    let counts = format!(
+        "SELECT partner, SUM(status = 'pending') AS pending, SUM(status = 'submitted') AS submitted,
             SUM(status = 'in_review') AS in_review, SUM(status = 'verified') AS verified,
-            SUM(status = 'rejected') AS rejected, SUM(status = 'verified' AND (held IS NOT NULL OR COALESCE(unconfirmed, 'believed') <> 'believed')) AS doubted,
-            SUM(held IS NOT NULL) AS held, SUM(status = 'verified' AND COALESCE(unconfirmed, 'believed') <> 'believed') AS unconfirmed,
+            SUM(status = 'rejected') AS rejected, SUM(status = 'verified' AND held IS NOT NULL OR {IS_UNCONFIRMED}) AS doubted,
+            SUM(held IS NOT NULL) AS held, SUM({IS_UNCONFIRMED}) AS unconfirmed,
             SUM(unusable IS NOT NULL) AS unusable, SUM(conflict) AS conflict, SUM(step = ?) AS stalled,
             MIN(CASE WHEN status = 'pending' THEN updated_at END) AS oldest_pending
-        FROM users INDEXED BY users_by_registration GROUP BY partner";
+        FROM users INDEXED BY users_by_registration GROUP BY partner"
+    );
     diesel::sql_query(counts)
         .bind::<BigInt, _>(STALLED)
         .load(conn)

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use diesel::sqlite::Sqlite;
 
-use super::{User, UserNow, View, of};
+use super::{IS_UNCONFIRMED, User, UserNow, View, of};
 use crate::clock::{SET_BACK, Timestamp};
 use crate::db::schema::users;
 use crate::db::{Conn, QueryResult};
@@ -224,9 +224,7 @@ fn has_timed_out(view: View) -> Condition {
 
 /// A `verified` that no check has confirmed in time.
 fn is_unconfirmed(view: View) -> Condition {
-    let written =
-        sql::<Bool>("(status = 'verified' AND COALESCE(unconfirmed, 'believed') <> 'believed')");
-    Box::new(written.or(has_timed_out(view)))
+    Box::new(sql::<Bool>(IS_UNCONFIRMED).or(has_timed_out(view)))
 }
 
 /// A `verified` that reads `in_review`.
