@@ -57,7 +57,7 @@ pub struct App {
     /// The API keys of admins.
     pub admin_keys: Keys,
     verifiers: HashMap<String, Arc<Verifier>>,
-    nobody: Verifier,
+    nobody: Arc<Verifier>,
 }
 
 impl App {
@@ -111,7 +111,7 @@ impl App {
                     )
                 })
                 .collect(),
-            nobody: Verifier::of_nobody(rounds),
+            nobody: Arc::new(Verifier::of_nobody(rounds)),
             config,
         })
     }
@@ -125,26 +125,26 @@ impl App {
     }
 
     /// What verifies the partner's webhooks; for an unknown partner one that refuses all at the same cost.
-    pub fn verifier(&self, partner: &str) -> &Verifier {
-        self.verifiers
-            .get(partner)
-            .map_or(&self.nobody, Arc::as_ref)
+    pub fn verifier(&self, partner: &str) -> &Arc<Verifier> {
+        self.verifiers.get(partner).unwrap_or(&self.nobody)
     }
 
     /// How far deliveries of the partner are trusted that arrived before their user was registered.
     pub fn believed(&self, partner: &Partner) -> Believed {
-        let verifier = self.verifiers.get(&partner.id).cloned();
         Believed {
             trust: partner.trust,
-            verifier: verifier
-                .unwrap_or_else(|| Arc::new(Verifier::new(&partner.webhook_secrets, 1))),
+            verifier: self.verifier(&partner.id).clone(),
         }
     }
 
     /// How far the webhooks of the partner with that id are trusted; as the settings say for all where it is not configured
     /// any more.
     pub fn trust(&self, partner: &str) -> Trust {
-        let place = self.partner_place(partner);
+        self.trust_at(self.partner_place(partner))
+    }
+
+    /// [`App::trust`] of the partner at that place of the configuration.
+    pub fn trust_at(&self, place: Option<usize>) -> Trust {
         place.map_or(self.config.webhooks, |place| {
             self.config.partners[place].trust
         })

@@ -74,11 +74,8 @@ pub(crate) async fn beat(app: &App, now: Timestamp) -> Result<(), db::Error> {
 }
 
 fn checked_partners(app: &App) -> Vec<String> {
-    let partners = app.config.partners.iter();
-    partners
-        .filter(|partner| partner.trust.policy.checks())
-        .map(|partner| partner.id.clone())
-        .collect()
+    let partners = app.config.checked_partners();
+    partners.map(|(_, partner)| partner.id.clone()).collect()
 }
 
 /// Opens a catch-up for every partner whose users are checked.

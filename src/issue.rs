@@ -350,8 +350,7 @@ fn wait_for_session(
             Begun::AskSession(user.clone())
         }));
     };
-    let reading = session.answer.as_ref().map(Option::as_ref);
-    let reading = reading.map_err(|unusable| *unusable);
+    let reading = reconcile::reading(&session.answer);
     let noted = reconcile::note(conn, user, reading, (session.asked_at, now))?;
     Ok(match noted {
         Ok(Note::Session | Note::NoneTwice) => None,
@@ -373,12 +372,7 @@ fn open(
     if trust.policy.checks() {
         reconcile::next_attempt(conn, &user, now)?;
     }
-    let none = LinksAsked {
-        links_asked: 0,
-        link_asked_at: None,
-        no_session_at: None,
-    };
-    looks::save_links_asked(conn, &user.id, none)?;
+    looks::save_links_asked(conn, &user.id, LinksAsked::default())?;
     Ok(user)
 }
 

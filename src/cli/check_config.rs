@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 /// Loads the settings as `serve` would and prints a summary; a [`config::ConfigError`] goes up unchanged.
 pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
-    // It calls nobody yet, but needs the CA certificates of the machine.
+    // It makes no call yet, but needs the CA certificates of the machine.
     Client::new(&config.provider)?;
     print!("{}", summary(&config, Clock::system().now())?);
     Ok(())

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::capa::signature::Verifier;
+use crate::cli::partner;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{self, Db, Error, Trouble, file};
@@ -50,11 +51,7 @@ pub struct Arguments {
 /// such line.
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::load(config, config::process_environment()?)?;
-    let partner = &arguments.partner;
-    let configured = config.partners.iter().find(|known| known.id == *partner);
-    let Some(configured) = configured else {
-        bail!("no partner of the configuration is called {partner}");
-    };
+    let partner = partner(&config, &arguments.partner)?;
     let name = arguments.file.display();
     let (file, bar) = open(&arguments.file).with_context(|| format!("cannot open {name}"))?;
     let input = BufReader::with_capacity(BUFFER, bar.wrap_read(file));
@@ -64,10 +61,10 @@ pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<ExitC
         path: config.database.path.clone(),
         clock: Clock::system(),
         believed: Believed {
-            trust: configured.trust,
-            verifier: Arc::new(Verifier::new(&configured.webhook_secrets, 1)),
+            trust: partner.trust,
+            verifier: Arc::new(Verifier::new(&partner.webhook_secrets, 1)),
         },
-        partner: partner.clone(),
+        partner: partner.id.clone(),
         bar,
     };
     let counts = rt::System::new().block_on(import.load(lines))?;

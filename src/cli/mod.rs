@@ -15,9 +15,10 @@ mod why;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, Partner};
 use crate::db::file::OtherEnvironment;
 
 /// Generates KYC links, hears the provider's signed webhooks, and answers where a user stands.
@@ -55,6 +56,12 @@ enum Command {
     /// Sign a webhook, explain why a signature is refused, or tell the provider where to send them.
     #[command(subcommand)]
     Webhook(webhook::Command),
+}
+
+/// The partner of the configuration with that id.
+fn partner<'a>(config: &'a Config, id: &str) -> anyhow::Result<&'a Partner> {
+    let partner = config.partner(id);
+    partner.with_context(|| format!("no partner of the configuration is called {id}"))
 }
 
 /// Does what the arguments of the process say.

@@ -11,8 +11,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::app::App;
+use crate::cli::partner;
 use crate::clock::{Clock, Timestamp};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Partner};
 use crate::db::looks;
 use crate::db::users::{self, User};
 use crate::kyc::looks::Lane;
@@ -40,23 +41,22 @@ pub struct Arguments {
     partner: Option<String>,
 }
 
+impl Arguments {
+    /// Whether the users of the partner with that id are meant.
+    fn chooses(&self, id: &str) -> bool {
+        self.partner.as_ref().is_none_or(|wanted| wanted == id)
+    }
+}
+
 /// Returns when all have been asked about; what changed is printed.
 pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(config, config::process_environment()?)?;
     logging::init(&config.log)?;
-    if let Some(partner) = &arguments.partner
-        && !config.partners.iter().any(|known| known.id == *partner)
-    {
-        bail!("no partner of the configuration is called {partner}");
+    if let Some(id) = &arguments.partner {
+        partner(&config, id)?;
     }
-    let of_interest = |partner: &&config::Partner| {
-        arguments
-            .partner
-            .as_ref()
-            .is_none_or(|wanted| *wanted == partner.id)
-    };
-    let mut wanted = config.partners.iter().filter(of_interest);
-    if !wanted.any(|partner| partner.trust.policy.checks()) {
+    let chosen = |(_, partner): (_, &Partner)| arguments.chooses(&partner.id);
+    if !config.checked_partners().any(chosen) {
         bail!("confirm is never, so the provider must not be asked");
     }
     let app = App::build(config, Clock::system())?;
@@ -69,13 +69,13 @@ pub fn run(config: Option<&Path>, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn one(app: &App, arguments: &Arguments, user_id: &str) -> anyhow::Result<()> {
-    let (user_id, wanted) = (user_id.to_owned(), arguments.partner.clone());
+    let user_id = user_id.to_owned();
     let found = app
         .db
         .read(move |conn| users::with_user_id(conn, &user_id))
         .await?;
-    let of_partner = |user: &User| wanted.as_ref().is_none_or(|wanted| user.partner == *wanted);
-    let found: Vec<User> = found.into_iter().filter(of_partner).collect();
+    let chosen = |user: &User| arguments.chooses(&user.partner);
+    let found: Vec<User> = found.into_iter().filter(chosen).collect();
     let [user] = &found[..] else {
         match found.len() {
             0 => bail!("there is no such user"),
@@ -99,11 +99,9 @@ async fn one(app: &App, arguments: &Arguments, user_id: &str) -> anyhow::Result<
 
 async fn many(app: &App, arguments: &Arguments) -> anyhow::Result<()> {
     let now = app.clock.now();
-    let chosen = |id: &str| arguments.partner.as_ref().is_none_or(|wanted| wanted == id);
-    let checked = app.config.partners.iter();
-    let checked = checked.filter(|partner| partner.trust.policy.checks());
-    let ids = checked.map(|partner| partner.id.clone());
-    let partners: Vec<String> = ids.filter(|id| chosen(id)).collect();
+    let checked = app.config.checked_partners();
+    let ids = checked.map(|(_, partner)| partner.id.clone());
+    let partners: Vec<String> = ids.filter(|id| arguments.chooses(id)).collect();
     let opening = if arguments.all {
         catch_up::Scope::Everybody
     } else {

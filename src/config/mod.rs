@@ -230,6 +230,17 @@ impl Config {
             })
     }
 
+    /// The partner with that id.
+    pub fn partner(&self, id: &str) -> Option<&Partner> {
+        self.partners.iter().find(|partner| partner.id == id)
+    }
+
+    /// The partners whose users are checked with the provider, each with its place in the list.
+    pub fn checked_partners(&self) -> impl Iterator<Item = (usize, &Partner)> {
+        let partners = self.partners.iter().enumerate();
+        partners.filter(|(_, partner)| partner.trust.policy.checks())
+    }
+
     /// What is allowed but probably not meant, as things stand at `now`; one sentence each, without secrets.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = self.load_warnings.clone();

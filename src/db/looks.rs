@@ -211,7 +211,7 @@ pub fn next_due(conn: &mut Conn, partner: &str) -> QueryResult<Option<Timestamp>
 }
 
 /// What is known of the links of a user's current attempt, for the moment at which it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Queryable, Selectable, AsChangeset)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Queryable, Selectable, AsChangeset)]
 #[diesel(table_name = users, treat_none_as_null = true, check_for_backend(Sqlite))]
 pub struct LinksAsked {
     /// How many the provider was asked for; a call without an answer counts as one.

@@ -99,7 +99,7 @@ pub fn closed(app: &App, place: usize) -> Option<Duration> {
     app.lookout.account(place).gate.closed(steady)
 }
 
-/// A caller who waits is let through as far as the rate allows, and told when to come again where it does not.
+/// Lets a waiting caller through as far as the rate allows; otherwise says when to retry.
 fn admit(app: &App, place: usize) -> Result<(), Error> {
     let steady = app.clock.steady();
     let mut account = app.lookout.account(place);

@@ -35,11 +35,7 @@ pub(super) async fn run(app: &App) {
 /// # Errors
 /// When the store fails; what could not be done stays due.
 pub(super) async fn keep(app: &App, now: Timestamp) -> Result<(), db::Error> {
-    let partners = app.config.partners.iter();
-    if !partners
-        .into_iter()
-        .any(|partner| partner.trust.policy.checks())
-    {
+    if app.config.checked_partners().next().is_none() {
         return Ok(());
     }
     if let Some(jump) = app.clock.take_jump() {
@@ -52,10 +48,7 @@ pub(super) async fn keep(app: &App, now: Timestamp) -> Result<(), db::Error> {
         }
     }
     catch_up::beat(app, now).await?;
-    let view = View {
-        now,
-        unconfirmed_for: app.config.webhooks.unconfirmed_for,
-    };
+    let view = View::new(now, app.config.webhooks);
     let due = app
         .db
         .read(move |conn| unconfirmed::timed_out(conn, view, 1))

@@ -33,7 +33,7 @@ use crate::kyc::looks::Lane;
 
 pub(crate) use account::Account;
 pub use house::put_in_doubt;
-pub use read::{Reading, note};
+pub use read::{Reading, note, reading};
 pub use schedule::{hint, hurry, next_attempt, overruled, watch};
 pub use settle::{Look, Settled, Settlement, begin, settle};
 
@@ -106,20 +106,11 @@ impl Lookout {
 /// Begins to check the users who are due, until the handle is aborted. A check that is cut off stays due.
 pub fn start(app: web::Data<App>) -> actix_web::rt::task::JoinHandle<()> {
     actix_web::rt::spawn(async move {
-        let checked = checked(&app);
-        let loops = join_all(checked.iter().map(|place| run(&app, *place)));
-        let probes = join_all(checked.iter().map(|place| asked::probe(&app, *place)));
+        let places = || app.config.checked_partners().map(|(place, _)| place);
+        let loops = join_all(places().map(|place| run(&app, place)));
+        let probes = join_all(places().map(|place| asked::probe(&app, place)));
         join3(house::run(&app), loops, probes).await;
     })
-}
-
-/// The places of the partners whose users are checked.
-fn checked(app: &App) -> Vec<usize> {
-    let partners = app.config.partners.iter().enumerate();
-    partners
-        .filter(|(_, partner)| partner.trust.policy.checks())
-        .map(|(place, _)| place)
-        .collect()
 }
 
 /// Makes the checks of one partner. A slow answer holds up nothing but its own place among those in flight.
@@ -179,8 +170,8 @@ pub async fn run_once(app: &App, now: Timestamp) -> Result<usize, db::Error> {
 
 /// [`run_once`] without what time alone brings: for a command that works beside a service.
 pub(crate) async fn step(app: &App, now: Timestamp) -> Result<usize, db::Error> {
-    let places = checked(app);
-    let steps = join_all(places.into_iter().map(|place| step_of(app, place, now))).await;
+    let checked = app.config.checked_partners();
+    let steps = join_all(checked.map(|(place, _)| step_of(app, place, now))).await;
     let mut looks = 0;
     for step in steps {
         looks += step?;
@@ -327,10 +318,7 @@ async fn finish(app: &App, place: usize, look: Look) -> Result<Result<(), Capa>,
     let settled = app
         .db
         .write(move |conn| match answer {
-            Some(answer) => {
-                let reading = answer.as_ref().map(Option::as_ref).map_err(|error| *error);
-                settle(conn, trust, &look, reading, now).map(Some)
-            }
+            Some(answer) => settle(conn, trust, &look, reading(&answer), now).map(Some),
             None => settle::unanswered(conn, &look, now).map(|()| None),
         })
         .await?;

@@ -18,6 +18,11 @@ use super::schedule::Moment;
 /// unusable.
 pub type Reading<'a> = Result<Option<&'a Details>, Unusable>;
 
+/// What arrived, to be read.
+pub fn reading(answer: &Result<Option<Details>, Unusable>) -> Reading<'_> {
+    answer.as_ref().map(Option::as_ref).map_err(|error| *error)
+}
+
 /// A usable answer and the provider's own word for its verdict.
 pub(super) struct Read {
     pub(super) answer: Answer,

@@ -13,9 +13,7 @@ pub async fn receive(body: SignedBody, app: web::Data<App>) -> Result<HttpRespon
     let clock = app.clock.clone();
     let signed = body.into_signed();
     let place = app.partner_place(&signed.partner);
-    let trust = place.map_or(app.config.webhooks, |place| {
-        app.config.partners[place].trust
-    });
+    let trust = app.trust_at(place);
     let received = app
         .db
         .write(move |conn| ingest::delivery(conn, &clock, trust, signed))

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use actix_web::rt;
-use anyhow::{Context, bail};
+use anyhow::Context;
 
+use crate::cli::partner;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
 use crate::db::Db;
@@ -28,11 +29,7 @@ impl Distrust {
     /// Prints how many users are in doubt or flagged from then on, and how many unmatched deliveries were dropped.
     pub fn run(&self, config: Option<&Path>) -> anyhow::Result<()> {
         let config = Config::load(config, config::process_environment()?)?;
-        let partners = config.partners.iter();
-        let partner = partners.into_iter().find(|known| known.id == self.partner);
-        let Some(partner) = partner else {
-            bail!("no partner of the configuration is called {}", self.partner);
-        };
+        let partner = partner(&config, &self.partner)?;
         let since: Timestamp = self
             .since
             .parse()

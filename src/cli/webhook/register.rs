@@ -10,6 +10,7 @@ use anyhow::{bail, ensure};
 use url::Url;
 
 use crate::capa::client::Client;
+use crate::cli::partner;
 use crate::config::{self, Config, Partner};
 use crate::kyc::loopback::is_loopback;
 
@@ -28,7 +29,7 @@ impl Register {
     /// Makes the call; the provider's former address of this partner is forgotten.
     pub fn run(&self, config: Option<&Path>) -> anyhow::Result<()> {
         let config = Config::load(config, config::process_environment()?)?;
-        let partner = self.partner(&config.partners)?;
+        let partner = self.partner(&config)?;
         self.check(&partner.id)?;
         let client = Client::new(&config.provider)?;
         rt::System::new()
@@ -40,14 +41,11 @@ impl Register {
         Ok(())
     }
 
-    fn partner<'a>(&self, partners: &'a [Partner]) -> anyhow::Result<&'a Partner> {
-        match (&self.partner, partners) {
+    fn partner<'a>(&self, config: &'a Config) -> anyhow::Result<&'a Partner> {
+        match (&self.partner, &config.partners[..]) {
             (None, [only]) => Ok(only),
             (None, _) => bail!("there are several partners: say which with --partner"),
-            (Some(id), _) => match partners.iter().find(|partner| partner.id == *id) {
-                Some(partner) => Ok(partner),
-                None => bail!("no partner of the configuration is called {id}"),
-            },
+            (Some(id), _) => partner(config, id),
         }
     }
 
