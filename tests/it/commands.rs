@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::process::{Process, file, free_address, run};
+use crate::support::process::{Process, file, run};
 use crate::support::{ACME, LINK, LINK_PATH, http, settings};
 
 const GOOD: &str = r#"
@@ -193,12 +193,7 @@ async fn a_request_that_was_taken_is_answered_before_it_stops() {
         .set_body_json(json!({"data": {"kycLink": LINK}}))
         .set_delay(Duration::from_secs(1));
     Mock::given(any()).respond_with(slow).mount(&capa).await;
-    let address = free_address();
-    let mut environment = settings(&folder, &capa.uri());
-    environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
-    let mut process = Process::start(&["serve"], &environment);
-    let url = format!("http://{address}");
-    process.until_it_answers(&url).await;
+    let (mut process, url) = Process::serve(settings(&folder, &capa.uri())).await;
     let request = http()
         .post(format!("{url}/v1/kyc/links"))
         .header("partner-api-key", ACME.key)

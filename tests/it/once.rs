@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::process::{Process, free_address};
+use crate::support::process::Process;
 use crate::support::store::connect;
 use crate::support::{ACME, Answer, LINK, OTHER, Partner, TestApp, http, settings};
 
@@ -308,12 +308,7 @@ async fn an_answer_that_cannot_be_read_is_one_line_of_the_log() {
     let (folder, capa) = (tempfile::tempdir().unwrap(), MockServer::start().await);
     let link = ResponseTemplate::new(201).set_body_json(json!({"kycLink": LINK}));
     Mock::given(any()).respond_with(link).mount(&capa).await;
-    let address = free_address();
-    let mut environment = settings(&folder, &capa.uri());
-    environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
-    let mut process = Process::start(&["serve"], &environment);
-    let url = format!("http://{address}");
-    process.until_it_answers(&url).await;
+    let (mut process, url) = Process::serve(settings(&folder, &capa.uri())).await;
     let ask = async || {
         let request = http().post(format!("{url}/v1/kyc/links"));
         let request = request.header("partner-api-key", ACME.key);

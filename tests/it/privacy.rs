@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::process::{Process, free_address};
+use crate::support::process::Process;
 use crate::support::{ACME, ADMIN_KEY, LINK, OTHER, http, kyc_event, settings};
 
 const TAX_ID: &str = "QZXW850417K93";
@@ -324,16 +324,10 @@ fn contains(haystack: &[u8], marker: &str) -> bool {
 async fn markers_are_found_neither_in_the_log_at_trace_nor_in_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let capa = MockServer::start().await;
-    let address = free_address();
     let mut environment = settings(&folder, &capa.uri());
-    environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
     environment.push(("RUST_LOG".to_owned(), "trace".to_owned()));
-    let mut process = Process::start(&["serve"], &environment);
-    let client = Client {
-        http: http(),
-        url: format!("http://{address}"),
-    };
-    process.until_it_answers(&client.url).await;
+    let (mut process, url) = Process::serve(environment).await;
+    let client = Client { http: http(), url };
     traffic(&client, &capa).await;
     drop_in(&client, &capa).await;
     looks(&client, &capa).await;

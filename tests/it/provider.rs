@@ -308,15 +308,11 @@ async fn a_proxy_in_the_environment_is_not_used() {
     let (folder, capa) = (tempfile::tempdir().unwrap(), MockServer::start().await);
     let link = ResponseTemplate::new(201).set_body_json(json!({"kycLink": LINK}));
     Mock::given(any()).respond_with(link).mount(&capa).await;
-    let address = free_address();
     let mut environment = settings(&folder, &capa.uri());
-    environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         environment.push((name.to_owned(), format!("http://{}", free_address())));
     }
-    let mut process = Process::start(&["serve"], &environment);
-    let url = format!("http://{address}");
-    process.until_it_answers(&url).await;
+    let (_process, url) = Process::serve(environment).await;
     let request = http().post(format!("{url}/v1/kyc/links"));
     let request = request.header("partner-api-key", ACME.key);
     let request = request.json(&json!({"userId": "u1", "country": "DO"}));

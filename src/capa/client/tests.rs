@@ -121,14 +121,21 @@ async fn only_a_refused_connection_is_tried_again_and_only_once() {
     }
 }
 
-#[test]
-fn a_rejections_code_and_message_are_found_cleaned_and_cut() {
+/// The code and the message that are read out of a 400 with that body.
+fn judge(body: &str) -> (Option<String>, Option<String>) {
     let key = SecretString::from("the-partners-key");
-    let judge = |body: &str| match refusal(&answer(400, body), &key) {
+    match refusal(&answer(400, body), &key) {
         Error::Rejected { code, message, .. } => (code, message),
         other => panic!("{other}"),
-    };
-    let some = |text: &str| Some(text.to_owned());
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn a_rejections_code_and_message_are_found_cleaned_and_cut() {
     assert_eq!(
         judge(r#"{"success":false,"error":{"code":"A_B","message":"no\u0000 \u001b[1mway"}}"#),
         (some("A_B"), some("no [1mway"))
@@ -149,12 +156,6 @@ fn a_rejections_code_and_message_are_found_cleaned_and_cut() {
 
 #[test]
 fn all_messages_of_a_validation_error_are_found_cleaned_and_cut() {
-    let key = SecretString::from("the-partners-key");
-    let judge = |body: &str| match refusal(&answer(400, body), &key) {
-        Error::Rejected { code, message, .. } => (code, message),
-        other => panic!("{other}"),
-    };
-    let some = |text: &str| Some(text.to_owned());
     assert_eq!(
         judge(
             r#"{"statusCode":400,"message":["country must\n be a text",7,"userId is missing"],"error":"Bad Request"}"#

@@ -36,6 +36,16 @@ impl Process {
         Process::begin(program(arguments), environment)
     }
 
+    /// The service with these settings, answering at a free address; answers its URL too.
+    pub async fn serve(mut environment: Vec<(String, String)>) -> (Process, String) {
+        let address = free_address();
+        environment.push(("KYC__SERVER__BIND".to_owned(), address.clone()));
+        let mut process = Process::start(&["serve"], &environment);
+        let url = format!("http://{address}");
+        process.until_it_answers(&url).await;
+        (process, url)
+    }
+
     /// With these limits of open files.
     pub fn start_with_files(
         soft: u32,
