@@ -1,7 +1,8 @@
 //! How often something may be done: a bucket that time fills and each call takes from.
 //!
-//! Time is a parameter, by the steady clock, so that setting the wall clock brings no call and delays none. It counts in hundred-millionths of a call: a hundredth of one call a second brings one of them in a microsecond. So
-//! whole rates and hundredths of them are kept exactly.
+//! Time is a parameter, by the steady clock: setting the wall clock brings no call and delays none. A level counts in
+//! hundred-millionths of a call, because a hundredth of one call a second brings one of them in a microsecond. So whole
+//! rates and hundredths of them are kept exactly.
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ impl Rate {
         }
     }
 
-    /// So many thousandths of a call a second, and as many calls at once as a second brings.
+    /// `per_second` in thousandths of a call. A full bucket holds what one second brings.
     pub fn of_thousandths(per_second: i64) -> Rate {
         let per_second = per_second.saturating_mul(THOUSANDTH);
         Rate {
@@ -35,7 +36,7 @@ impl Rate {
         }
     }
 
-    /// So many hundredths of it. What half a second brings may be used at once, and one call more.
+    /// A share of it, in hundredths. A full bucket holds one call more than half a second brings.
     fn share(self, hundredths: i64) -> Rate {
         let per_second = self.per_second / 100 * hundredths;
         Rate {
@@ -111,7 +112,7 @@ impl Bucket {
     }
 }
 
-/// One rate for several claimants, each of which has a share that the others cannot use up.
+/// One rate for several claimants. Each has a share that the others cannot use up.
 ///
 /// There is a bucket for all calls, and one for each claimant that fills at its share. A claimant may always use its own
 /// bucket, and of the rest what is not reserved for the others. So the share of a claimant that wants nothing is not lost,
@@ -141,7 +142,7 @@ impl<const N: usize> Shared<N> {
         (own.saturating_add(self.unreserved()) / CALL).max(0)
     }
 
-    /// Takes so many calls for that claimant, its own first. More than are free are its debt and nobody else's.
+    /// Takes `calls` for that claimant, from its own bucket first. It alone owes those that were not free.
     pub fn take(&mut self, claimant: usize, calls: i64, now: Steady, rate: Rate) {
         self.fill(now, rate);
         let taken = calls.saturating_mul(CALL);
@@ -252,7 +253,7 @@ mod tests {
         assert_eq!(bucket.calls(), 3);
     }
 
-    /// Answers how many calls each claimant made within 1,000 seconds, asking every so many milliseconds. Those of `steady`
+    /// Answers how many calls each claimant made within 1,000 seconds, asking every `every` milliseconds. Those of `steady`
     /// take all they get each time; the others as many as `wants` says, one time after the other.
     fn calls_made(
         shares: [i64; 3],
@@ -292,7 +293,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn whoever_always_wants_gets_its_share_whatever_others_do(
+        fn a_claimant_that_always_wants_gets_its_share_whatever_others_do(
             shares in shares(),
             per_second in 1..60u32,
             every in 20..=500u64,

@@ -5,7 +5,7 @@
 //! A driven clock stands still until it is told to move, so that tests step through hours without waiting.
 //!
 //! The wall clock can be set. A stored time may then lie ahead of it: [`Timestamp::age`] has each caller choose what such a
-//! time means. What only this process has to measure is measured by [`Clock::steady`], which nobody can set. The clock
+//! time means. What only this process has to measure is measured by [`Clock::steady`], which cannot be set. The clock
 //! compares the two each time it is read, and so notices that it was set; [`Clock::take_jump`] reports it.
 
 use std::collections::VecDeque;

@@ -248,7 +248,8 @@ pub(crate) fn chain(conn: &mut Conn, applied: &mut Applied, delivery_id: &str) -
 
 /// Applies the deliveries that waited for this user, in the order received.
 ///
-/// Run it in the write that registers the user or learns its `externalUserId`. One whose secret is not configured any more stays unmatched.
+/// Run it in the write that registers the user or learns its `externalUserId`. A delivery whose secret is not configured any
+/// more stays unmatched.
 pub fn unmatched(
     conn: &mut Conn,
     clock: &Clock,

@@ -5,8 +5,8 @@
 //! The map, in reading order:
 //!
 //! - [`kyc`]: the rules. What a valid request is, and how an observation moves a user. No I/O.
-//! - [`issue`], [`once`], [`learn`], [`ingest`], [`import`], [`distrust`], [`reconcile`], [`catch_up`], [`confirm`], [`overrule`], [`refold`], [`why`]: the
-//!   verbs. Plain functions over the three below.
+//! - [`issue`], [`once`], [`learn`], [`ingest`], [`import`], [`distrust`], [`reconcile`], [`catch_up`], [`confirm`],
+//!   [`overrule`], [`refold`], [`why`]: the verbs. Plain functions over the three below.
 //! - [`capa`]: all that is only true of the provider: its calls, its signature, a sandbox that stands in for it.
 //! - [`db`]: the store; the only code that knows diesel.
 //! - [`web`]: the HTTP face; every route on one screen in `web/routes.rs`.

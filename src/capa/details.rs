@@ -1,8 +1,8 @@
 //! Reading where the provider says a user stands: `GET kyc/details`, the truth that webhooks only hint at
 //! (`reference/kycpartnercontrollerv2_getuserverificationdetails`).
 //!
-//! The answer holds a person's whole identity. Four fields of it are read; the rest is dropped with the bytes. An answer that is not
-//! exactly what it should be is unusable, and nothing of it is kept: a verdict must not hang on a guess.
+//! The answer holds a person's whole identity. Four fields of it are read; the rest is dropped with the bytes. An answer
+//! that is not exactly what it should be is unusable, and nothing of it is kept: a verdict must not hang on a guess.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::kyc::sessions::Session;
 /// No word or id of the provider's is kept beyond this many bytes.
 const LONGEST: usize = 128;
 
-/// Stands for a result that is no text, too long or not printable: a word that nobody knows.
+/// Stands for a result that is no text, too long or not printable: an unknown word.
 const NO_WORD: &str = "?";
 
 /// The fields that are read, at whichever level they stand.
@@ -42,7 +42,7 @@ pub struct Details {
     pub session_id: Option<String>,
     /// When the session was created, in microseconds of its clock.
     pub session_created_at: Option<i64>,
-    /// Whom it is about; it has to be the user that was asked for. An answer without it is unusable.
+    /// The id of the user, which has to be the one in the question. An answer without it is unusable.
     pub reference_id: Option<String>,
 }
 
@@ -67,7 +67,7 @@ pub enum Unusable {
     NotSuccess,
     /// A name stands twice in an object that is read.
     DoubledName,
-    /// It does not say whom it is about.
+    /// It does not name the user.
     NoReference,
     /// It is about another user.
     OtherReference,
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_odd_is_a_word_that_nobody_knows() {
+    fn a_result_that_is_odd_is_an_unknown_word() {
         let padded = format!("\"APPROVED{}NOT\"", " ".repeat(LONGEST));
         for odd in [
             r#"["VERIFIED"]"#,

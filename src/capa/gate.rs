@@ -1,4 +1,4 @@
-//! Whether one provider account may be called now: how often, by whom, and whether there is any sense in it.
+//! Whether one provider account may be called now: how often, for which claimant, and whether the provider would answer.
 //!
 //! Each partner has an account of its own at the provider, and so a gate of its own. Time is a parameter, by the steady
 //! clock, so that setting the wall clock neither opens a gate nor shuts one. Every [`Claimant`] has a share of the rate

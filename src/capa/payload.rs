@@ -5,7 +5,7 @@
 //! notice, so unknown types and events are kept as they came, and only these three fields are ever read.
 //!
 //! The body is read as bytes. Everything but the three values is skipped by its brackets and quotes alone, because a
-//! signed verdict must not be lost to half an emoji, a Latin-1 name or a huge number in a field that nobody reads. The
+//! signed verdict must not be lost to half an emoji, a Latin-1 name or a huge number in a field that is not read. The
 //! three values themselves are read strictly: they decide about a user.
 
 /// The `type` of the events that move a user.
@@ -18,7 +18,7 @@ pub struct Payload {
     pub family: String,
     /// The event's name.
     pub event: String,
-    /// The partner's id of the user: the only thing that says whom it is about.
+    /// The partner's id of the user: only this names the user.
     pub external_user_id: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! The table of unconfirmed users, which the cap on unconfirmed verdicts is counted from.
 //!
-//! It has the users who read `verified` though no check has confirmed it, and those whom a check denied lately. The cap is
-//! counted here and nowhere else, so that it is no counter that can drift. A user about whom there is bad news besides counts too.
+//! It has the users who read `verified` though no check has confirmed it, and those that a check denied lately. The cap is
+//! counted here and nowhere else, so that it is no counter that can drift. A user with bad news besides counts too.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{Conn, QueryResult};
 use crate::clock::{SET_BACK, Timestamp};
 use crate::kyc::verification::{State, Unconfirmed};
 
-/// For how long a user whom a check denied takes a place of the cap.
+/// For how long a user that a check denied takes a place of the cap.
 const DENIED_FOR: Duration = Duration::from_secs(60 * 60);
 
 thread_local! {
@@ -141,7 +141,7 @@ pub fn timed_out(conn: &mut Conn, view: View, limit: i64) -> QueryResult<Vec<Str
         .load(conn)
 }
 
-/// Takes out the users whom a check denied too long ago to count.
+/// Takes out the users that a check denied too long ago to count.
 pub fn tidy(conn: &mut Conn, now: Timestamp) -> QueryResult<usize> {
     diesel::delete(unconfirmed::table)
         .filter(unconfirmed::denied_at.le(now.minus(DENIED_FOR)))

@@ -1,8 +1,8 @@
 //! Answers a request for a link that is sent again, under the same `Idempotency-Key`, as it was answered the first time.
 //!
 //! An answer is kept in the same write as what it tells, so that the one is never on the disk without the other. Kept is what
-//! was decided: a link, or a refusal that stays one. What says to come again (429, 5xx) is not, nor what was
-//! refused before anything began. The link itself is not kept: an answer that is given again has it as long as it is the
+//! was decided: a link, or a refusal that stays one. Answers that ask for a retry (429, 5xx) are not, nor
+//! what was refused before anything began. The link itself is not kept: an answer that is given again has it as long as it is the
 //! user's. Of the body there is a MAC under a secret of the store, so that a rotated provider key changes nothing.
 
 mod before;

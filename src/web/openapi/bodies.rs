@@ -110,7 +110,7 @@ pub struct Webhook {
     /// What happened: `CREATED_KYC`, `REVIEW_NEEDED_KYC`, `VERIFIED_USER`, `REJECTED_KYC`, or what we do not know.
     #[schema(examples("VERIFIED_USER"))]
     event: String,
-    /// Whom it is about. An integer is read as the text of its digits.
+    /// The partner's id of the user. An integer is read as the text of its digits.
     #[schema(schema_with = named_user)]
     external_user_id: Option<String>,
 }

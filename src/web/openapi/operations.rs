@@ -74,7 +74,7 @@ fn partners() -> Vec<Operation> {
                 "A text of your choice, a new one for each request, such as a UUID. The same request again within 24 hours gets the same answer and \
                  does nothing, even with `forceNew`; its `kycLink` is null once that link is no longer the user's. The key with another body gets 422 \
                  `idempotency_key_reused`. While the first request is under way the second waits, up to the provider's timeout, then gets 409 \
-                 `request_in_progress`. What says to come again (429, 5xx) is not kept: send the same key again. `\"k\"` and `k` are one key.",
+                 `request_in_progress`. Answers that ask for a retry (429, 5xx) are not kept: send the same key again. `\"k\"` and `k` are one key.",
                 "^[!-~]{1,255}$",
             )
             .takes::<LinkRequest>(&[
